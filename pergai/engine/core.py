@@ -1,0 +1,228 @@
+"""Every noun of the engine: Job, its parameters, Outcome, Result, and what runners and models must offer.
+
+No HTTP, no SQL, no torch. All are frozen dataclasses; msgspec puts Job, Progress and Result on the pipe.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from pergai.cards.structs import PipelineCard, SceneCard, Task
+from pergai.imaging.picture import RGB, Alpha
+
+T = TypeVar("T")
+
+ImageFormat = Literal["png", "jpeg", "webp", "avif"]
+View = Literal["auto", "front", "three-quarter", "top"]
+Shadow = Literal["auto", "none", "soft", "hard"]
+Anchor = Literal["auto", "bottom", "center", "top"]
+
+
+# --- what a job asks for ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placement:
+    """Where the product stands on the canvas. None leaves it to the scene."""
+
+    scale: float | None = None
+    """Height of the product's bounding box over the canvas height, 0.05-1.5; or its width over the canvas
+    width, whichever is the tighter."""
+    x: float | None = None
+    """Centre of the product, 0 left - 1 right."""
+    y: float | None = None
+    """The anchor's height, 0 top - 1 bottom."""
+    anchor: Anchor = "auto"
+    """Which point of the product `y` places."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SceneParams:
+    scene: str
+    """Id of a scene card."""
+    width: int
+    height: int
+    """The result's size in pixels."""
+    prompt: str = ""
+    negative_prompt: str = ""
+    placement: Placement = field(default_factory=Placement)
+    view: View = "auto"
+    shadow: Shadow = "auto"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoveBgParams:
+    background: str = ""
+    """"" leaves it transparent; else "#rrggbb"."""
+    crop: bool = False
+    """Crop to the product's bounding box."""
+    margin: float = 0.0
+    """With `crop`: free space on each side, as a share of the longer side of the box, 0-1."""
+    mask_only: bool = False
+    """Answer the matte itself as a grey image."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpscaleParams:
+    scale: Literal[1, 2, 4] = 1
+    width: int | None = None
+    height: int | None = None
+    """The original's size as the client knows it: pre-processing resizes to it when it differs."""
+    use_sharp: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExpandParams:
+    width: int
+    height: int
+    """The result's size in pixels."""
+    prompt: str = ""
+
+
+Params = SceneParams | RemoveBgParams | UpscaleParams | ExpandParams
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One generation, as the engine sees it. `id` is the generation's id."""
+
+    id: str
+    kind: Task
+    library: str
+    pipeline: str
+    provider: str
+    source: str
+    """Absolute path of the source image."""
+    source_sha256: str
+    params: dict[str, Any]
+    """The fields of the kind's Params class; `parameters()` gives the class itself."""
+    seed: int = 0
+    """0 to 2**63 - 1. The same job with the same seed gives the same picture."""
+    format: ImageFormat = "png"
+    target: str = ""
+    """Absolute path of the temporary file the result is written to."""
+    alone: bool = False
+    """A suspect of an earlier crash: nothing else may run beside it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reference:
+    """What must come through unchanged: the placed source and where it is checked."""
+
+    pixels: RGB
+    """At the result's size."""
+    where: npt.NDArray[np.bool_]
+    """(height, width): inside the eroded matte."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What a runner gives back: a picture in memory, and what is to be known about it."""
+
+    pixels: RGB
+    alpha: Alpha | None = None
+    grey: bool = False
+    """Store one channel (a matte)."""
+    reference: Reference | None = None
+    model: str = ""
+    """Ids of the models used, joined by "+"."""
+    ai_made: Literal["composite", "algorithmic", "enhanced"] = "composite"
+    """Which IPTC DigitalSourceType the result carries (see `imaging/provenance.py`)."""
+    notes: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
+    """The words of the prompt that were used."""
+    details: Mapping[str, Any] = field(default_factory=dict)
+    """Anything else worth keeping in the record: view decided, placement, camera."""
+
+
+# --- what the engine answers -----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    job: str
+    fraction: float
+    """0-1, never falling."""
+    phase: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fidelity:
+    """The receipt: how far the stored file is from the placed source inside the eroded matte, in 1/255."""
+
+    max_difference: int
+    mean_difference: float
+    checked_pixels: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """A job that ended. `error` is "" when it completed; then the file at the job's `target` is on the disk."""
+
+    job: str
+    error: str = ""
+    """A code of `pergai.errors`."""
+    detail: str = ""
+    width: int = 0
+    height: int = 0
+    bytes: int = 0
+    sha256: str = ""
+    model: str = ""
+    notes: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
+    details: dict[str, Any] = field(default_factory=dict)
+    fidelity: Fidelity | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
+    """Time spent by phase."""
+
+
+# --- what runners and models must offer --------------------------------------------------------------
+
+
+class Model(Protocol):
+    """A set of weights on the device. Made, run and dropped on the engine's one device thread."""
+
+    max_batch: int
+    """How many payloads of one shape one call may take."""
+
+    def run(self, payloads: Sequence[Any]) -> Sequence[Any]:
+        """One result a payload, in order. Raises for the whole batch; the engine then tries each alone."""
+        ...
+
+
+class Desk(Protocol):
+    """What a runner may ask of the engine while it works on one job. Every wait is a point where the job
+    can be cancelled."""
+
+    pipeline: PipelineCard
+    cache: Path
+    """A folder for what can be made again."""
+
+    def scene(self, id: str) -> SceneCard:
+        """The scene card of this id. Raises JobError when it is gone."""
+        ...
+
+    async def cpu(self, work: Callable[..., T], *args: Any) -> T:
+        """Run pure work on pixels in the CPU pool."""
+        ...
+
+    async def device(self, model: str, payload: Any, *, shape: Hashable = None) -> Any:
+        """Run one payload through a model (an id of a model card) on the device thread; payloads of the same
+        model and shape, of this job or of others, may share a batch."""
+        ...
+
+    def progress(self, fraction: float, phase: str) -> None: ...
+
+
+class Runner(Protocol):
+    """One way to make a picture. Stateless: everything about a job is in the Job and in local variables."""
+
+    async def run(self, job: Job, desk: Desk) -> Outcome:
+        """Raises JobError (or a subclass) when this job cannot be done."""
+        ...
