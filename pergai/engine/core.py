@@ -200,9 +200,11 @@ class Desk(Protocol):
     """What a runner may ask of the engine while it works on one job. Every wait is a point where the job
     can be cancelled."""
 
-    pipeline: PipelineCard
     cache: Path
     """A folder for what can be made again."""
+
+    @property
+    def pipeline(self) -> PipelineCard: ...
 
     def scene(self, id: str) -> SceneCard:
         """The scene card of this id. Raises JobError when it is gone."""
