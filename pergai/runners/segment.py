@@ -1,0 +1,134 @@
+"""Segmentation nets of the U²-Net family, run through rembg's own sessions on verified files.
+
+Family `rembg` of the model cards. Only sessions that run on this machine are in the table; rembg's remote ones
+cannot be named.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from pergai.cards.structs import ModelCard
+from pergai.errors import ModelUnavailable
+from pergai.imaging.picture import RGB, FloatPlane
+
+LOCAL_SESSIONS = frozenset({"u2netp", "u2net", "isnet-general-use", "birefnet-general", "birefnet-general-lite"})
+"""Names of the rembg sessions a card may ask for."""
+
+FAINT = 0.3
+"""A net that is nowhere surer than this has found nothing; its mask is left faint instead of being stretched."""
+
+
+class Segmenter:
+    """One net of the family. A payload is an RGB picture; its result is the net's raw mask at the same size.
+
+    The nets have a fixed input size and a batch of one: a dynamic batch was measured to be slower on a CPU.
+    """
+
+    max_batch = 1
+
+    def __init__(
+        self,
+        session: Any,
+        *,
+        size: int,
+        mean: tuple[float, float, float],
+        std: tuple[float, float, float],
+        logits: bool,
+    ) -> None:
+        self._session = session
+        self._size = (size, size)
+        self._mean = mean
+        self._std = std
+        self._logits = logits
+
+    def run(self, payloads: Sequence[RGB]) -> list[FloatPlane]:
+        """Float32 (height, width) in 0-1 for each uint8 (height, width, 3)."""
+        return [self._mask(pixels) for pixels in payloads]
+
+    def _mask(self, pixels: RGB) -> FloatPlane:
+        image = Image.fromarray(pixels)
+        feed = self._session.normalize(image, self._mean, self._std, self._size)
+        raw: npt.NDArray[np.float32] = self._session.inner_session.run(None, feed)[0][0, 0]
+        if self._logits:
+            raw = np.float32(1.0) / (np.float32(1.0) + np.exp(-raw))
+        # rembg stretches every mask to 0-1, which turns the noise of an empty picture into a product.
+        peak = float(raw.max())
+        if peak > FAINT:
+            raw = raw / peak
+        plane = Image.fromarray(raw.astype(np.float32)).resize(image.size, Image.Resampling.BICUBIC)
+        return np.clip(np.asarray(plane, dtype=np.float32), 0.0, 1.0)
+
+
+def load(card: ModelCard, folder: Path, device: str) -> Segmenter:
+    """Open the net of a card whose files lie, already verified, in `folder`.
+
+    `card.options`: `session` (rembg's name of the net), `size` (input side in pixels), `mean`, `std` (per channel) and
+    `logits` (the net ends without a sigmoid). `device` is "cpu" or "cuda". Raises ModelUnavailable when the session is
+    not a local one, the file is missing, or onnxruntime cannot read it.
+    """
+    options = card.options
+    name = str(options.get("session", card.id))
+    if name not in LOCAL_SESSIONS:
+        raise ModelUnavailable(
+            f"model {card.id}: {name!r} is not a local session; choose from {sorted(LOCAL_SESSIONS)}"
+        )
+    path = folder / card.files[0].name
+    if not path.is_file():
+        raise ModelUnavailable(f"model {card.id}: {path.name} is missing; run `pergai models pull {card.id}`")
+    try:
+        session = _open(name, path, device)
+    except ImportError as error:
+        raise ModelUnavailable(f"model {card.id}: rembg cannot be imported ({error})") from error
+    except RuntimeError as error:
+        raise ModelUnavailable(f"model {card.id}: {path.name} cannot be read ({error})") from error
+    r, g, b = (float(value) for value in options["mean"])
+    sr, sg, sb = (float(value) for value in options["std"])
+    return Segmenter(
+        session, size=int(options["size"]), mean=(r, g, b), std=(sr, sg, sb), logits=bool(options.get("logits", False))
+    )
+
+
+def _open(name: str, path: Path, device: str) -> Any:
+    """rembg's session of this name on this very file."""
+    sessions = _rembg_sessions()
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = os.cpu_count() or 1
+    options.inter_op_num_threads = 1
+    wanted = ["CPUExecutionProvider"]
+    if device.startswith("cuda") and "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        wanted.insert(0, "CUDAExecutionProvider")
+
+    # `download_models` is how a session of rembg finds its file; answering it here leaves no way to the network.
+    local = type("LocalSession", (sessions[name],), {"download_models": classmethod(lambda *_, **__: str(path))})
+    return local(name, options, providers=wanted)
+
+
+def _rembg_sessions() -> dict[str, Any]:
+    """rembg's table of sessions.
+
+    Importing rembg imports pymatting, whose kernels numba compiles at import: 40-60 s on a new machine, and again
+    at every start where site-packages is read-only. We refine masks with our own code and never call these kernels,
+    so numba leaves them uncompiled while rembg is imported (0.7 s). rembg calls `sys.exit` where onnxruntime is
+    missing; hence onnxruntime first, which raises a plain ImportError.
+    """
+    import numba
+    import onnxruntime  # noqa: F401
+
+    config: Any = numba.config
+    before = config.DISABLE_JIT
+    config.DISABLE_JIT = True
+    try:
+        from rembg.sessions import sessions
+    finally:
+        config.DISABLE_JIT = before
+    return dict(sessions)
