@@ -1,0 +1,41 @@
+"""Grain where there is no texture to copy, and the step from levels to bytes."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from pergai.imaging.picture import RGB
+
+
+def like_grain(
+    detail: npt.NDArray[np.float32],
+    background: npt.NDArray[np.bool_],
+    size: tuple[int, int],
+    rng: np.random.Generator,
+) -> npt.NDArray[np.float32]:
+    """White noise as strong as the background's own, (height, width, 3). None of either when no background is seen.
+
+    Measured as the median of the differences between horizontal neighbours (robust against edges).
+    """
+    pairs = background[:, 1:] & background[:, :-1]
+    if not pairs.any():
+        return np.zeros((*size, 3), dtype=np.float32)
+    steps = np.abs(np.diff(detail, axis=1))[pairs]
+    sigma = np.median(steps, axis=0) / (0.6745 * np.sqrt(2.0))
+    return (rng.standard_normal((*size, 3), dtype=np.float32) * sigma).astype(np.float32)
+
+
+def noise_level(pixels: RGB) -> float:
+    """Standard deviation of the grain in levels of 255 (Immerkær, 1996: robust against gradients and edges)."""
+    kernel = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], dtype=np.float32)
+    grey = pixels.astype(np.float32).mean(axis=-1)
+    return float(np.median(np.abs(ndimage.convolve(grey, kernel)[1:-1, 1:-1])) / (0.6745 * 6.0))
+
+
+def to_bytes(levels: npt.NDArray[np.float32], rng: np.random.Generator) -> RGB:
+    """Round with dither, so that a slow gradient shows no bands. A whole level stays itself."""
+    steady = np.rint(levels * 64.0) / 64.0
+    dithered = np.floor(steady + rng.random(levels.shape, dtype=np.float32) * np.float32(0.999))
+    return np.clip(dithered, 0, 255).astype(np.uint8)

@@ -1,0 +1,59 @@
+"""Where a source lies on a larger canvas."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from pergai.imaging.picture import RGB, Alpha
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A canvas and the placed source on it, in pixels."""
+
+    canvas: tuple[int, int]
+    """(height, width)."""
+    source: tuple[int, int]
+    """(height, width) of the source as placed."""
+    offset: tuple[int, int]
+    """(top, left) of the placed source."""
+    scaled: bool
+    """The source was too large for the canvas and must be resampled once."""
+
+    @property
+    def rows(self) -> slice:
+        return slice(self.offset[0], self.offset[0] + self.source[0])
+
+    @property
+    def columns(self) -> slice:
+        return slice(self.offset[1], self.offset[1] + self.source[1])
+
+
+def plan_canvas(source: tuple[int, int], canvas: tuple[int, int]) -> Plan:
+    """Centre a source (height, width) on a canvas (height, width).
+
+    A source that fits keeps its own pixels, one to one; a larger one is shrunk to the largest size that fits. Nothing
+    is ever enlarged: extension adds surroundings, it does not invent detail in the product. When the free space is
+    odd, the spare pixel goes below and to the right.
+    """
+    height, width = source
+    shrink = min(1.0, canvas[0] / height, canvas[1] / width)
+    placed = (
+        min(canvas[0], max(1, round(height * shrink))),
+        min(canvas[1], max(1, round(width * shrink))),
+    )
+    offset = ((canvas[0] - placed[0]) // 2, (canvas[1] - placed[1]) // 2)
+    return Plan(canvas=canvas, source=placed, offset=offset, scaled=placed != source)
+
+
+def resample(pixels: RGB, size: tuple[int, int]) -> RGB:
+    """One Lanczos resampling of RGB pixels to (height, width)."""
+    return np.asarray(Image.fromarray(pixels).resize((size[1], size[0]), Image.Resampling.LANCZOS))
+
+
+def resample_alpha(alpha: Alpha, size: tuple[int, int]) -> Alpha:
+    """One Lanczos resampling of a coverage plane to (height, width)."""
+    return np.asarray(Image.fromarray(alpha).resize((size[1], size[0]), Image.Resampling.LANCZOS))
