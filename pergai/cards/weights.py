@@ -1,0 +1,275 @@
+"""Weights on the disk: pull, verify, look up, remove, and carry to machines without a network.
+
+The weights of a card lie in `<weights>/<card id>/`. A file is put in place only once it is whole and its hash is the one
+the card states; what is unfinished lies in `<weights>/.staging/<card id>/`. `.verified.json` beside the files remembers
+which bytes were hashed, so that a server need not hash gigabytes each time it starts.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import importlib.util
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from pergai.cards.convert import CONVERTERS
+from pergai.cards.download import CHUNK, PART, Progress, fetch
+from pergai.cards.structs import BuiltinSource, ModelCard, WeightFile
+from pergai.errors import WeightsError
+
+Status = Literal["present", "missing", "damaged"]
+
+STAMP = ".verified.json"
+SPARE = 64 << 20
+"""Bytes of disk that a pull leaves free."""
+
+
+class Seen(msgspec.Struct, frozen=True):
+    """A file as it was when it was hashed."""
+
+    bytes: int
+    modified_ns: int
+    sha256: str
+    md5: str
+
+
+def _silent(name: str, done: int, total: int) -> None:
+    """The progress of a pull that nobody watches."""
+
+
+def folder_of(card: ModelCard, weights: Path) -> Path:
+    """Where the weights of `card` lie."""
+    return weights / card.id
+
+
+def pull(card: ModelCard, weights: Path, *, progress: Progress = _silent, offline: bool = False) -> Path:
+    """Fetch, convert, verify and put in place the weights of `card`; its folder. Nothing is done when they are there.
+
+    `progress` is called with a file's name, the bytes done and the bytes in all. Two pulls of one card, in any process,
+    take turns. Raises WeightsError: the network is forbidden or failed, a hash is wrong, the disk is full.
+    """
+    folder = folder_of(card, weights)
+    if isinstance(card.source, BuiltinSource):
+        if status(card, folder) == "missing":
+            raise WeightsError(f"{card.id} needs the Python package {card.source.package}, which is not installed")
+        return folder
+    weights.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with _lock(card, weights):
+        if status(card, folder) == "present":
+            return folder
+        if offline:
+            raise WeightsError(
+                f"{card.id} is {status(card, folder)} and PERGAI_OFFLINE forbids the network; "
+                f"bring its folder from another machine to {folder}"
+            )
+        staging = weights / ".staging" / card.id
+        _clear(staging)
+        _need_space(card, weights)
+        try:
+            fetch(card.source, staging, progress)
+            if card.convert:
+                _convert(card, staging)
+            seen = _check_all(card, staging)
+            _put_in_place(seen, staging, folder)
+        except OSError as error:
+            raise WeightsError(f"{card.id} could not be pulled: {error.strerror or error}") from error
+        shutil.rmtree(staging)
+    return folder
+
+
+def verify(card: ModelCard, folder: Path) -> list[str]:
+    """Hash every file the card names; what is wrong, in words. Empty when all is well."""
+    if isinstance(card.source, BuiltinSource):
+        missing = importlib.util.find_spec(card.source.package) is None
+        return [f"the Python package {card.source.package} is not installed"] if missing else []
+    stamp = _read_stamp(folder)
+    expected = card.files or tuple(
+        WeightFile(name=name, sha256=seen.sha256, bytes=seen.bytes) for name, seen in stamp.items()
+    )
+    if not expected:
+        return ["nothing has been pulled"]
+    problems = [problem for file in expected if (problem := _problem(file, folder))]
+    if problems:
+        with contextlib.suppress(OSError):  # a read-only folder: it is hashed each time instead
+            (folder / STAMP).unlink(missing_ok=True)
+    return problems
+
+
+def status(card: ModelCard, folder: Path) -> Status:
+    """Whether the weights are there and whole. Hashes only what changed since it was last hashed."""
+    if isinstance(card.source, BuiltinSource):
+        return "missing" if verify(card, folder) else "present"
+    stamp = _read_stamp(folder)
+    names = [file.name for file in card.files] or list(stamp)
+    if not names or not all((folder / name).is_file() for name in names):
+        return "missing"
+    unchanged = all(name in stamp and _unchanged(folder / name, stamp[name]) for name in names)
+    if unchanged and all(_mismatch(file, stamp[file.name]) is None for file in card.files):
+        return "present"
+    if not card.files:  # only the stamp knows what they were
+        return "damaged"
+    if verify(card, folder):
+        return "damaged"
+    with contextlib.suppress(OSError):  # a read-only folder: it is hashed each time instead
+        _write_stamp(folder, {name: look(folder / name) for name in names})
+    return "present"
+
+
+def remove(card: ModelCard, folder: Path) -> int:
+    """Delete the card's weights and what is left of unfinished pulls; the bytes freed."""
+    with _lock(card, folder.parent):
+        freed = 0
+        for doomed in (folder, folder.parent / ".staging" / card.id):
+            freed += sum(file.stat().st_size for file in doomed.rglob("*") if file.is_file())
+            shutil.rmtree(doomed, ignore_errors=True)
+    return freed
+
+
+def export_weights(cards: list[ModelCard], weights: Path, target: Path) -> list[Path]:
+    """Copy the verified weights of `cards` to `target` (a disk to carry to a machine without a network); the folders
+    made. Raises WeightsError when one is missing or damaged."""
+    return [
+        _carry(card, folder_of(card, weights), target) for card in cards if not isinstance(card.source, BuiltinSource)
+    ]
+
+
+def import_weights(cards: list[ModelCard], carried: Path, weights: Path) -> list[Path]:
+    """Copy into `weights` what `carried` (made by `export_weights`) holds of `cards`, verified; the folders made.
+    Raises WeightsError naming a damaged file."""
+    there = [card for card in cards if folder_of(card, carried).is_dir()]
+    return [_carry(card, folder_of(card, carried), weights) for card in there]
+
+
+def look(path: Path) -> Seen:
+    """Hash a file."""
+    sha256, md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
+    with path.open("rb") as file:
+        stat = os.fstat(file.fileno())
+        while chunk := file.read(CHUNK):
+            sha256.update(chunk)
+            md5.update(chunk)
+    return Seen(bytes=stat.st_size, modified_ns=stat.st_mtime_ns, sha256=sha256.hexdigest(), md5=md5.hexdigest())
+
+
+def _carry(card: ModelCard, source: Path, weights: Path) -> Path:
+    if problems := verify(card, source):
+        raise WeightsError(f"{source}: {problems[0]}")
+    weights.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with _lock(card, weights):
+        staging = weights / ".staging" / card.id
+        shutil.rmtree(staging, ignore_errors=True)
+        names = [file.name for file in card.files] or list(_read_stamp(source))
+        try:
+            for name in names:
+                (staging / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(source / name, staging / name)
+            _put_in_place(_check_all(card, staging), staging, folder_of(card, weights))
+        except OSError as error:
+            raise WeightsError(f"{card.id} could not be copied: {error.strerror or error}") from error
+        shutil.rmtree(staging)
+    return folder_of(card, weights)
+
+
+def _convert(card: ModelCard, staging: Path) -> None:
+    converter = CONVERTERS.get(card.convert)
+    if converter is None:
+        raise WeightsError(f"{card.id}: convert is {card.convert!r}, which is not one of {', '.join(CONVERTERS)}")
+    try:
+        converter(staging, card.options)
+    except WeightsError:
+        shutil.rmtree(staging)  # what was fetched is wrong; the next pull begins afresh
+        raise
+
+
+def _check_all(card: ModelCard, staging: Path) -> dict[str, Seen]:
+    """Hash what was fetched against the card. A wrong file is thrown away with its folder, so that the next pull
+    begins afresh."""
+    names = [file.name for file in card.files] or sorted(
+        str(path.relative_to(staging)) for path in staging.rglob("*") if path.is_file()
+    )
+    for file in card.files:
+        if problem := _problem(file, staging):
+            shutil.rmtree(staging)
+            raise WeightsError(f"{card.id}: {problem}")
+    return {name: look(staging / name) for name in names}
+
+
+def _put_in_place(seen: dict[str, Seen], staging: Path, folder: Path) -> None:
+    (folder / STAMP).unlink(missing_ok=True)
+    for name in seen:
+        (folder / name).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _sync(staging / name)
+        (staging / name).replace(folder / name)
+    _write_stamp(folder, seen)
+    _sync(folder)
+
+
+def _problem(file: WeightFile, folder: Path) -> str | None:
+    path = folder / file.name
+    if not path.is_file():
+        return f"{file.name} is missing"
+    if file.bytes and path.stat().st_size != file.bytes:
+        return f"{file.name} has {path.stat().st_size} bytes, expected {file.bytes}"
+    return _mismatch(file, look(path))
+
+
+def _mismatch(file: WeightFile, seen: Seen) -> str | None:
+    for algorithm, expected, got in (("sha256", file.sha256, seen.sha256), ("md5", file.md5, seen.md5)):
+        if expected and expected.lower() != got:
+            return f"{file.name} has {algorithm} {got}, expected {expected.lower()}"
+    return None
+
+
+def _unchanged(path: Path, seen: Seen) -> bool:
+    stat = path.stat()
+    return (stat.st_size, stat.st_mtime_ns) == (seen.bytes, seen.modified_ns)
+
+
+def _read_stamp(folder: Path) -> dict[str, Seen]:
+    try:
+        return msgspec.json.decode((folder / STAMP).read_bytes(), type=dict[str, Seen])
+    except (OSError, msgspec.DecodeError):  # no stamp, or a torn one: the files are hashed again
+        return {}
+
+
+def _write_stamp(folder: Path, seen: dict[str, Seen]) -> None:
+    temp = folder / f"{STAMP}{PART}"
+    temp.write_bytes(msgspec.json.format(msgspec.json.encode(seen)))
+    temp.replace(folder / STAMP)
+
+
+def _clear(staging: Path) -> None:
+    """An empty folder for a pull, but for what whole or part downloads an interrupted one left to go on with."""
+    staging.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for entry in staging.glob("wheel-*"):
+        shutil.rmtree(entry, ignore_errors=True)
+
+
+def _need_space(card: ModelCard, weights: Path) -> None:
+    need = sum(file.bytes for file in card.files) + SPARE
+    free = shutil.disk_usage(weights).free
+    if free < need:
+        raise WeightsError(f"{card.id} needs {need >> 20} MiB of disk, but {weights} has {free >> 20} MiB free")
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextlib.contextmanager
+def _lock(card: ModelCard, weights: Path) -> Iterator[None]:
+    """Held by one process at a time; the kernel frees it when that process dies."""
+    with (weights / f".{card.id}.lock").open("a") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
