@@ -63,6 +63,24 @@ def with_detail(image: Colours, alpha: FloatPlane, foreground: Colours, backgrou
     return detailed
 
 
+def reduce(planes: npt.NDArray[np.float32], factor: int) -> npt.NDArray[np.float32]:
+    """The mean of each block of `factor` × `factor` (a power of two); zeros count beyond the edge."""
+    while factor > 1:
+        planes, factor = _halve(planes), factor // 2
+    return planes
+
+
+def enlarge(planes: npt.NDArray[np.float32], factor: int, height: int, width: int) -> npt.NDArray[np.float32]:
+    """The inverse of `reduce`: bilinear, cut to (height, width)."""
+    sizes = []
+    while factor > 1:
+        sizes.append((height, width))
+        height, width, factor = (height + 1) // 2, (width + 1) // 2, factor // 2
+    for tall, wide in reversed(sizes):
+        planes = _double(planes, tall, wide)
+    return planes
+
+
 def _halve(planes: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """The mean of each 2 × 2 block; zeros beyond the edge."""
     height, width, _ = planes.shape

@@ -11,8 +11,10 @@ from PIL import Image
 from scipy import ndimage
 
 from pergai.errors import NoProductFound
+from pergai.imaging.backdrop import find_backdrop
 from pergai.imaging.closed_form import solve_alpha
 from pergai.imaging.foreground import Colours, background_colours, foreground_colours, spread, with_detail
+from pergai.imaging.keying import key
 from pergai.imaging.picture import RGB, Alpha, FloatPlane, Matte
 
 VERSION = 1
@@ -46,8 +48,14 @@ def refine(source: RGB, mask: FloatPlane, alpha: Alpha | None = None) -> Matte:
     coarse = _resize_plane(mask, image.shape[1], image.shape[0])
     if float(coarse.max()) < 0.5:
         raise NoProductFound("no product was found in the image")
-    solved = _solve_on_anything(image, coarse)
-    background = background_colours(image, solved)
+    backdrop = find_backdrop(image, coarse)
+    if backdrop is None:
+        solved = _solve_on_anything(image, coarse)
+        background = background_colours(image, solved)
+    else:
+        keyed = key(image, coarse, backdrop)
+        solved = solve_alpha(image, keyed.unknown, keyed.estimate, keyed.confidence)
+        background = backdrop.colour
     levels = _alpha_at_source(source, image, solved)
     return Matte(levels, _colours_at_source(source, levels, foreground_colours(image, solved, background), background))
 

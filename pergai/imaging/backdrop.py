@@ -1,0 +1,155 @@
+"""Plain backdrops: most product photos have one, and it says more about the outline than any net does.
+
+The surroundings are modelled as a low-order polynomial of position for each colour, dimmed by smooth shadows. What
+differs from that model is product; what only dims it, smoothly and in all colours alike, is a shadow.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from pergai.imaging.foreground import Colours, enlarge, reduce, spread
+from pergai.imaging.picture import FloatPlane
+
+BoolPlane = npt.NDArray[np.bool_]
+
+_SAMPLES = 20_000
+_QUIET = 1.5 / 255.0
+"""No camera is quieter than this after 8-bit rounding and compression."""
+
+_NOISY = 0.03
+"""Surroundings that vary more than this from pixel to pixel (standard deviation, 0-1) are a texture."""
+
+_FIT = 0.05
+"""How far a plain backdrop may be from its polynomial before the pixel counts as something else."""
+
+_PLAIN_SHARE = 0.7
+"""Share of the surroundings that must follow the polynomial; the rest may be shadow or parts the net has missed."""
+
+_PLAIN_FRAME = 0.9
+"""Share of the picture's frame that must be ground, shadows included."""
+
+_DARKEST_SHADOW = 0.35
+
+
+@dataclass(frozen=True, slots=True)
+class Backdrop:
+    """A plain backdrop, also behind the product."""
+
+    colour: Colours
+    noise: float
+    """Standard deviation of a pixel's colour around the model, 0-1."""
+    ground: BoolPlane
+    """Pixels that show nothing but the backdrop, lit or in shadow."""
+
+
+def find_backdrop(image: Colours, mask: FloatPlane) -> Backdrop | None:
+    """The plain backdrop of a picture whose product the net has found, or None when the surroundings are not plain."""
+    height, width = mask.shape
+    margin = max(2, round(0.02 * max(height, width)))
+    around = ~ndimage.maximum_filter(mask > 0.3, 2 * margin + 1)
+    around_pixels = np.flatnonzero(around)
+    frame = np.ones_like(around)
+    frame[margin:-margin, margin:-margin] = False
+    if len(around_pixels) < 0.05 * mask.size or around[frame].mean() < 0.3:
+        return None
+    noise = _pixel_noise(image, around)
+    if noise > _NOISY:
+        return None
+    polynomial, follows = _fit_polynomial(image, around_pixels[:: max(1, len(around_pixels) // _SAMPLES)])
+    if follows < _PLAIN_SHARE:
+        return None
+    noise = max(noise, _QUIET)
+    ground = _grow_ground(image, polynomial, noise, mask)
+    if ground[frame & around].mean() < _PLAIN_FRAME:
+        return None
+    dimming = image / np.maximum(polynomial, 1.0 / 255.0)
+    local = _smoothly_extended(dimming, ground)
+    return Backdrop(np.asarray(polynomial * local, dtype=np.float32), noise, ground)
+
+
+def _pixel_noise(image: Colours, around: BoolPlane) -> float:
+    """Standard deviation of a pixel, from the median difference of neighbours in the surroundings."""
+    both = around[:, 1:] & around[:, :-1]
+    steps = np.abs(image[:, 1:] - image[:, :-1])[both]
+    # The mean over the middle of the distribution: a median of 8-bit steps would be stuck on a whole level.
+    middle = np.quantile(steps, 0.75)
+    return float(middle / 1.15 / np.sqrt(2.0))
+
+
+def _fit_polynomial(image: Colours, samples: npt.NDArray[np.intp]) -> tuple[Colours, float]:
+    """The backdrop by a trimmed quadratic fit, and the share of the samples that follow it."""
+    height, width = image.shape[:2]
+    y, x = np.divmod(samples, width)
+    terms = _terms(x / width, y / height)
+    colours = image.reshape(-1, 3)[samples].astype(np.float64)
+    kept = np.ones(len(samples), dtype=bool)
+    for _ in range(8):
+        factors = np.linalg.lstsq(terms[kept], colours[kept], rcond=None)[0]
+        off = np.abs(colours - terms @ factors).max(axis=1)
+        kept = off < max(_FIT / 3.0, 2.0 * float(np.median(off)))
+    grid_x, grid_y = np.meshgrid((np.arange(width) + 0.0) / width, (np.arange(height) + 0.0) / height)
+    everywhere = _terms(grid_x.ravel(), grid_y.ravel()) @ factors
+    model = np.clip(everywhere.reshape(height, width, 3), 0.0, 1.0).astype(np.float32)
+    return model, float((off < _FIT).mean())
+
+
+def _terms(x: npt.NDArray[np.float64], y: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    return np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=1)
+
+
+def _grow_ground(image: Colours, model: Colours, noise: float, mask: FloatPlane) -> BoolPlane:
+    """Pixels of the backdrop: those like the model, shadows that grow out of them without an edge, and holes."""
+    smooth = ndimage.gaussian_filter(image, (1.0, 1.0, 0.0))
+    off = np.abs(smooth - model).max(axis=2)
+    like = off < 3.0 * noise + 0.008
+    ratio = smooth / np.maximum(model, 1.0 / 255.0)
+    level = ratio.mean(axis=2)
+    same_hue = (ratio.max(axis=2) - ratio.min(axis=2)) < 0.05 + 3.0 * noise
+    slope = ndimage.gaussian_gradient_magnitude(level, 1.0)
+    no_edge = slope < 12.0 / max(mask.shape) + 2.0 * noise
+    shadow = same_hue & no_edge & (level > _DARKEST_SHADOW) & (level < 1.05)
+    reached = ndimage.binary_propagation(like & (mask < 0.1), mask=like | (shadow & (mask < 0.5)))
+    return np.asarray(reached | _holes((like | shadow) & ~reached, like, off, noise, mask, model))
+
+
+def _holes(
+    candidates: BoolPlane, like: BoolPlane, off: FloatPlane, noise: float, mask: FloatPlane, model: Colours
+) -> BoolPlane:
+    """Which patches inside the net's outline show the backdrop through a hole of the product.
+
+    A hole matches the backdrop to within its noise over a good part of it, is no thin line (where a shaded surface
+    happens to pass through the backdrop's colour), and has a sharp edge to the product all around. On a clipped white
+    backdrop a white label has all that too: there the net must doubt it as well.
+    """
+    patches, count = ndimage.label(candidates)
+    holes = np.zeros_like(candidates)
+    if not count:
+        return holes
+    depth = ndimage.distance_transform_edt(candidates)
+    # Highlights are as white as a white backdrop, and small.
+    thick = max(3.0, (0.015 if np.median(model) > 0.9 else 0.005) * max(mask.shape))
+    for index, box in enumerate(ndimage.find_objects(patches), start=1):
+        around = tuple(slice(max(part.start - 3, 0), part.stop + 3) for part in box)
+        patch = patches[around] == index
+        if depth[around][patch].max() < thick or like[around][patch].mean() < 0.3:
+            continue
+        if model[around][patch].min() > 0.985 and mask[around][patch].mean() > 0.9:
+            continue
+        edge = ndimage.binary_dilation(patch, iterations=3) & ~patch
+        if np.quantile(off[around][edge], 0.2) > 5.0 * noise + 0.02:
+            holes[around] |= patch
+    return holes
+
+
+def _smoothly_extended(planes: Colours, where: BoolPlane) -> Colours:
+    """`planes` averaged over 4 × 4 blocks of `where`, continued everywhere else."""
+    weights = where.astype(np.float32)
+    factor = 4
+    sums, counts = reduce(planes * weights[..., None], factor), reduce(weights[..., None], factor)[..., 0]
+    means = sums / np.maximum(counts, np.float32(1e-6))[..., None]
+    return enlarge(spread(means, counts**2), factor, *where.shape)
