@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from pergai import __version__
 from pergai.telemetry.metrics import Metrics
 
 PROMISED = {
@@ -28,22 +29,19 @@ PROMISED = {
 
 
 def touch_every_metric(metrics: Metrics) -> None:
-    metrics.http_requests.labels("GET", "/products/{id}", 200).inc()
-    metrics.http_request_duration.labels("GET", "/products/{id}", 200).observe(0.01)
-    metrics.generations.labels("nano-banana", "scene", "completed").inc()
-    metrics.queue_wait.labels("nano-banana").observe(1)
-    metrics.batch_size.labels("u2netp").observe(4)
-    metrics.inference_duration.labels("nano-banana", "render").observe(3)
-    metrics.model_load_duration.labels("u2netp").observe(0.5)
-    metrics.model_run_duration.labels("u2netp").observe(0.5)
-    metrics.model_resident.labels("u2netp").set(1)
-    metrics.model_memory.labels("u2netp").set(1)
-    metrics.gpu_memory.labels("cuda:0", "used").set(1)
-    metrics.gpu_utilization.labels("cuda:0").set(0.5)
-    metrics.webhook_deliveries.labels("delivered").inc()
-    metrics.set_build("0.1.0", {"torch": "2.13.0"})
-    metrics.set_queue_depth({"nano-banana": 3})
-    metrics.set_storage({"images": 5, "free": 7})
+    metrics.http_requests_total.labels("GET", "/products/{id}", 200).inc()
+    metrics.http_request_duration_seconds.labels("GET", "/products/{id}", 200).observe(0.01)
+    metrics.generations_total.labels("nano-banana", "scene", "completed").inc()
+    metrics.queue_wait_seconds.labels("nano-banana").observe(1)
+    metrics.inference_duration_seconds.labels("nano-banana", "render").observe(3)
+    metrics.ran("u2netp", 4, 0.5)
+    metrics.loaded("u2netp", 0.5, 1 << 20)
+    metrics.beat("cuda:0", resident=1, busy_seconds=0, used=1, total=2)
+    metrics.gpu_utilization_ratio.labels("cuda:0").set(0.5)
+    metrics.webhook_deliveries_total.labels("delivered").inc()
+    metrics.build({"torch": "2.13.0"})
+    metrics.queued({"nano-banana": 3})
+    metrics.stored({"images": 5, "free": 7})
 
 
 def series(metrics: Metrics) -> dict[str, dict[tuple[tuple[str, str], ...], float]]:
@@ -71,23 +69,23 @@ def test_the_list_of_names_is_what_is_rendered() -> None:
 
 def test_two_servers_in_one_process_count_apart() -> None:
     one, other = Metrics(), Metrics()
-    one.engine_restarts.inc()
+    one.engine_restarts_total.inc()
     assert series(one)["pergai_engine_restarts_total"][()] == 1
     assert series(other)["pergai_engine_restarts_total"][()] == 0
 
 
 def test_a_provider_whose_queue_ran_empty_has_no_line_any_more() -> None:
     metrics = Metrics()
-    metrics.set_queue_depth({"nano-banana": 3, "nano-banana-pro": 1})
-    metrics.set_queue_depth({"nano-banana-pro": 2})
+    metrics.queued({"nano-banana": 3, "nano-banana-pro": 1})
+    metrics.queued({"nano-banana-pro": 2})
     assert series(metrics)["pergai_queue_depth"] == {(("provider", "nano-banana-pro"),): 2}
 
 
 def test_a_new_engine_replaces_the_versions_of_the_old_one() -> None:
     metrics = Metrics()
-    metrics.set_build("0.1.0", {})
-    metrics.set_build("0.1.0", {"torch": "2.13.0", "cuda": "13.0"})
-    labels = (("cuda", "13.0"), ("torch", "2.13.0"), ("version", "0.1.0"))
+    metrics.build({})
+    metrics.build({"torch": "2.13.0", "cuda": "13.0"})
+    labels = (("cuda", "13.0"), ("torch", "2.13.0"), ("version", __version__))
     assert series(metrics)["pergai_build_info"] == {labels: 1}
 
 
@@ -95,3 +93,24 @@ def test_the_answer_is_the_text_format_every_prometheus_reads() -> None:
     body, content_type = Metrics().render()
     assert content_type.startswith("text/plain; version=0.0.4")
     assert b"# TYPE pergai_engine_up gauge" in body
+
+
+def test_a_model_is_resident_until_it_is_unloaded_or_its_engine_dies() -> None:
+    metrics = Metrics()
+    metrics.loaded("u2netp", 0.5, 1 << 20)
+    metrics.loaded("realesrgan-x4plus", 0.5, 1 << 20)
+    metrics.unloaded("u2netp")
+    assert series(metrics)["pergai_model_resident"] == {
+        (("model", "u2netp"),): 0,
+        (("model", "realesrgan-x4plus"),): 1,
+    }
+    metrics.forget_models()
+    assert "pergai_model_resident" not in series(metrics)
+
+
+def test_a_machine_without_a_gpu_shows_no_gpu_memory() -> None:
+    metrics = Metrics()
+    metrics.beat("CPU", resident=5, busy_seconds=0.5, used=0, total=0)
+    shown = series(metrics)
+    assert shown["pergai_engine_resident_memory_bytes"][()] == 5
+    assert "pergai_gpu_memory_bytes" not in shown
