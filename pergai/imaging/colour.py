@@ -1,0 +1,126 @@
+"""Whatever colours a file comes in → sRGB, 8 bits a channel."""
+
+from __future__ import annotations
+
+import io
+from functools import cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageCms
+
+from pergai.imaging.picture import RGB
+
+CHANNELS = {"GRAY": "L", "RGB": "RGB", "CMYK": "CMYK"}
+"""Colour space of an ICC profile → the only Pillow mode it can describe."""
+
+
+@cache
+def srgb_profile() -> bytes:
+    """The ICC profile every result is tagged with: LittleCMS's sRGB, about 600 bytes."""
+    return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+
+
+def to_srgb(image: Image.Image, icc: bytes | None) -> tuple[RGB, tuple[str, ...]]:
+    """Pixels in sRGB, and notes on what had to be decided. `image` has one of the modes L, RGB, CMYK.
+
+    Perceptual with black-point compensation, as print and photo software does. A profile that is broken, or of
+    another colour space than the pixels, is left out with the note "icc_ignored". CMYK without a profile is taken
+    for coated offset paper (libvips's generic profile) with the note "cmyk_without_profile".
+    """
+    notes: tuple[str, ...] = ()
+    if icc:
+        converted = _by_profile(image, icc)
+        if converted is not None:
+            return np.array(converted), ()
+        notes = ("icc_ignored",)
+    if image.mode == "CMYK":
+        return _generic_cmyk(np.asarray(image)), (*notes, "cmyk_without_profile")
+    return np.array(image.convert("RGB")), notes
+
+
+def deep_to_srgb(image: Any, icc: bytes | None) -> tuple[RGB, tuple[str, ...]]:
+    """The same for a pyvips image of 16 bits a channel (1, 3 or 4 bands, no alpha).
+
+    The profile is applied to all 16 bits, so a wide-gamut gradient does not band.
+    """
+    import pyvips  # noqa: PLC0415 - only deep images need it, and it takes 0.1 s and 20 MB
+
+    notes: tuple[str, ...] = ()
+    if icc:
+        try:
+            image.set_type(pyvips.GValue.blob_type, "icc-profile-data", icc)
+            if _space(icc) == {1: "L", 3: "RGB", 4: "CMYK"}[image.bands]:
+                done = image.icc_transform(
+                    "srgb", embedded=True, intent="perceptual", black_point_compensation=True, depth=8
+                )
+                return _three_channels(done.numpy()), ()
+        except (pyvips.Error, ImageCms.PyCMSError, OSError):
+            pass  # said by the note below
+        notes = ("icc_ignored",)
+    values = to_8_bits(image.numpy())
+    if image.bands == 4:
+        return _generic_cmyk(values), (*notes, "cmyk_without_profile")
+    return _three_channels(values), notes
+
+
+def to_8_bits(values: npt.NDArray[np.uint16]) -> npt.NDArray[np.uint8]:
+    """round(v / 257). Dropping the low byte, as Pillow does, darkens by half a level on average."""
+    return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
+
+
+def _by_profile(image: Image.Image, icc: bytes) -> Image.Image | None:
+    """None when the profile cannot be used for this image."""
+    try:
+        if _space(icc) != image.mode:
+            return None
+        transform = ImageCms.buildTransform(
+            ImageCms.ImageCmsProfile(io.BytesIO(icc)),
+            ImageCms.createProfile("sRGB"),
+            image.mode,
+            "RGB",
+            renderingIntent=ImageCms.Intent.PERCEPTUAL,
+            flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
+        )
+        if image.mode != "CMYK" and _changes_nothing(transform, image.mode):
+            return image.convert("RGB")
+        return ImageCms.applyTransform(image, transform)
+    except (ImageCms.PyCMSError, OSError, ValueError):
+        return None
+
+
+def _space(icc: bytes) -> str:
+    profile: Any = ImageCms.ImageCmsProfile(io.BytesIO(icc)).profile
+    return CHANNELS.get(profile.xcolor_space.strip(), "")
+
+
+def _changes_nothing(transform: ImageCms.ImageCmsTransform, mode: str) -> bool:
+    """Many profiles are sRGB under another name; converting by one would only add rounding errors of one level."""
+    steps = np.linspace(0, 255, 18).astype(np.uint8)
+    if mode == "L":
+        lattice = Image.fromarray(steps[None])
+    else:
+        lattice = Image.fromarray(np.stack(np.meshgrid(steps, steps, steps), axis=-1).reshape(18, -1, 3))
+    result = ImageCms.applyTransform(lattice, transform)
+    if result is None:
+        return False
+    difference = np.asarray(result).astype(int) - np.asarray(lattice.convert("RGB")).astype(int)
+    return int(np.abs(difference).max()) <= 1
+
+
+def _generic_cmyk(values: npt.NDArray[np.uint8]) -> RGB:
+    import pyvips  # noqa: PLC0415
+
+    height, width = values.shape[:2]
+    inks = pyvips.Image.new_from_memory(np.ascontiguousarray(values).data, width, height, 4, "uchar")
+    colours = inks.copy(interpretation="cmyk").icc_transform(
+        "srgb", input_profile="cmyk", intent="perceptual", black_point_compensation=True
+    )
+    return _three_channels(colours.numpy())
+
+
+def _three_channels(values: npt.NDArray[np.uint8]) -> RGB:
+    if values.ndim == 2 or values.shape[2] == 1:
+        return np.repeat(values.reshape(*values.shape[:2], 1), 3, axis=2)
+    return np.ascontiguousarray(values[:, :, :3])
