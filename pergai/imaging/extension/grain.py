@@ -27,11 +27,15 @@ def like_grain(
     return (rng.standard_normal((*size, 3), dtype=np.float32) * sigma).astype(np.float32)
 
 
-def noise_level(pixels: RGB) -> float:
-    """Standard deviation of the grain in levels of 255 (Immerkær, 1996: robust against gradients and edges)."""
+def noise_level(grey: npt.NDArray[np.float32], seen: npt.NDArray[np.bool_]) -> float:
+    """Standard deviation of the grain of a plane where `seen`, in its own unit.
+
+    Immerkær, Fast noise variance estimation, 1996: blind to gradients; with a median also to edges.
+    """
     kernel = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], dtype=np.float32)
-    grey = pixels.astype(np.float32).mean(axis=-1)
-    return float(np.median(np.abs(ndimage.convolve(grey, kernel)[1:-1, 1:-1])) / (0.6745 * 6.0))
+    response = np.abs(ndimage.convolve(grey, kernel, mode="nearest"))
+    inner = ndimage.binary_erosion(seen, np.ones((3, 3), dtype=bool))
+    return float(np.median(response[inner])) / (0.6745 * 6.0) if inner.any() else 0.0
 
 
 def to_bytes(levels: npt.NDArray[np.float32], rng: np.random.Generator) -> RGB:

@@ -106,9 +106,11 @@ class _Canvas:
             return
         along = turned.shape[0]
         origin = 0 if upright else plan.offset[1]
-        bank = _bank(self.source_detail, self.source_light, self.background, view)
+        bank = view(self.source_detail)
         small = Bank(
-            detail=_shrink(bank.detail, zoom), light=_shrink(bank.light, zoom), usable=_shrink_mask(bank.usable, zoom)
+            detail=_shrink(bank, zoom),
+            light=_shrink(view(self.source_light), zoom),
+            usable=_shrink_mask(view(self.background), zoom),
         )
         block = self._block(small)
         if not block:
@@ -118,14 +120,14 @@ class _Canvas:
         inside = slice(before - overlap * zoom, before)
         light = view(self.light.window(rows, slice(0, plan.canvas[1])))[:, inside.start :]
         strip = Strip(
-            border=_shrink(turned[None, :, inside], zoom)[0],
-            known=_shrink_mask(known[None, :, inside], zoom)[0],
-            light=_shrink(light[None], zoom)[0],
+            border=_shrink(turned[:, inside], zoom),
+            known=_shrink_mask(known[:, inside], zoom),
+            light=_shrink(light, zoom),
             origin=origin // zoom,
             keep_rows=upright,
         )
         copies = quilt(small, strip, block, self.rng)
-        laid = lay(copies, bank.detail, (along, overlap * zoom + depth), zoom)
+        laid = lay(copies, bank, (along, overlap * zoom + depth), zoom)
         rim = min(3, overlap * zoom)
         seen = known[:, before - rim : before]
         gap = (turned[:, before - rim : before] - laid[:, overlap * zoom - rim : overlap * zoom]) * seen[..., None]
@@ -137,8 +139,7 @@ class _Canvas:
 
     def _block(self, small: Bank) -> int:
         """The largest block the background has enough of; 0 when there is none."""
-        shape = small.usable.shape[1:]
-        block = int(np.clip(0.2 * min(shape), 12, 96))
+        block = int(np.clip(0.14 * min(small.usable.shape), 12, 96))
         while block >= 8:
             if len(block_positions(small.usable, block)) >= FEWEST:
                 return block
@@ -156,30 +157,21 @@ class _Canvas:
         return out
 
 
-def _bank(detail: Detail, light: Detail, background: Mask, view: _View) -> Bank:
-    """The source as it is and mirrored left to right, turned to a side."""
-    return Bank(
-        detail=np.stack([view(detail), view(detail[:, ::-1])]),
-        light=np.stack([view(light), view(light[:, ::-1])]),
-        usable=np.stack([view(background), view(background[:, ::-1])]),
-    )
-
-
-def _shrink(planes: Detail, zoom: int) -> Detail:
-    """Means of zoom × zoom pixels of (n, along, away, 3), aligned with the border, the last column."""
+def _shrink(plane: Detail, zoom: int) -> Detail:
+    """Means of zoom × zoom pixels of (along, away, 3)."""
     if zoom == 1:
-        return planes
-    n, along, away, _ = planes.shape
-    padded = np.pad(planes, ((0, 0), (0, -along % zoom), (-away % zoom, 0), (0, 0)), mode="edge")
-    blocks = padded.reshape(n, padded.shape[1] // zoom, zoom, padded.shape[2] // zoom, zoom, 3)
-    return np.asarray(blocks.mean(axis=(2, 4)), dtype=np.float32)
+        return plane
+    along, away, _ = plane.shape
+    padded = np.pad(plane, ((0, -along % zoom), (0, -away % zoom), (0, 0)), mode="edge")
+    blocks = padded.reshape(padded.shape[0] // zoom, zoom, padded.shape[1] // zoom, zoom, 3)
+    return np.asarray(blocks.mean(axis=(1, 3)), dtype=np.float32)
 
 
-def _shrink_mask(masks: Mask, zoom: int) -> Mask:
+def _shrink_mask(mask: Mask, zoom: int) -> Mask:
     """True where all of zoom × zoom pixels are; what sticks out of the picture is not."""
     if zoom == 1:
-        return masks
-    n, along, away = masks.shape
-    padded = np.pad(masks, ((0, 0), (0, -along % zoom), (-away % zoom, 0)))
-    blocks = padded.reshape(n, padded.shape[1] // zoom, zoom, padded.shape[2] // zoom, zoom)
-    return np.asarray(blocks.all(axis=(2, 4)))
+        return mask
+    along, away = mask.shape
+    padded = np.pad(mask, ((0, -along % zoom), (0, -away % zoom)))
+    blocks = padded.reshape(padded.shape[0] // zoom, zoom, padded.shape[1] // zoom, zoom)
+    return np.asarray(blocks.all(axis=(1, 3)))

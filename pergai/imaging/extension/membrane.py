@@ -16,21 +16,24 @@ import numpy.typing as npt
 from scipy import ndimage, sparse
 from scipy.sparse import linalg
 
+from pergai.imaging.extension.grain import noise_level
 from pergai.imaging.extension.plan import Plan
 
 Grid = npt.NDArray[np.float64]
 Window = tuple[slice, slice]
 
-CELLS = 64
+CELLS = 96
 """Cells along the source's longer side."""
 MAX_CELLS = 160_000
 """Cells of the whole canvas: bounds the sparse solve to about two seconds."""
-SCALES = (1.5, 3.0, 6.0, 12.0)
-"""Widths of the smoother in cells, fine to coarse."""
-NEIGHBOURHOOD = 15
+SCALES = (1.2, 6.0, 9.0)
+"""Widths of the smoother in cells: the relief of plain places, the light of plain and of textured places."""
+NEIGHBOURHOOD = 21
 """Cells across which a place is judged to be plain or textured."""
 TEXTURE = 1.2
-"""Levels of 255. A band whose typical deflection exceeds this is texture, not light."""
+"""Levels of 255. What the fine smoother leaves over, beyond grain, is texture when it typically exceeds this."""
+SPREAD = 0.06
+"""Strength of the bonds along the border beside the source."""
 LINE = 12.0
 """Levels of 255. A step sharper than this, met squarely by the border, goes on as a straight line."""
 
@@ -62,21 +65,23 @@ def continue_light(pixels: npt.NDArray[np.float32], background: npt.NDArray[np.b
     origin = (plan.offset[0] - lead[0] * cell, plan.offset[1] - lead[1] * cell)
     shape = (-(-(plan.canvas[0] - origin[0]) // cell), -(-(plan.canvas[1] - origin[1]) // cell))
 
-    values, weight = _cells(pixels, background, cell)
-    smooth, trust = _smooth(values, weight)
-    inside = (slice(lead[0], lead[0] + smooth.shape[0]), slice(lead[1], lead[1] + smooth.shape[1]))
-    grid = np.zeros((*shape, 3))
+    broad, fine, trust = _smooth(pixels, background, cell)
+    inside = (slice(lead[0], lead[0] + trust.shape[0]), slice(lead[1], lead[1] + trust.shape[1]))
     known = np.zeros(shape, dtype=bool)
-    grid[inside] = smooth
     known[inside] = trust
+    grid, relief = np.zeros((*shape, 3)), np.zeros((*shape, 3))
+    grid[inside], relief[inside] = broad, fine
     if not known.any():
         grid[:] = np.median(pixels.reshape(-1, 3), axis=0)
     elif not known.all():
-        reach = max(4.0, 0.25 * min(smooth.shape[:2]))
-        grid = _tension_spline(grid, known, _bonds(pixels, background, cell, shape, inside), reach)
+        laplacian = _laplacian(*_bonds(pixels, background, cell, shape, inside))
+        reach = max(4.0, 0.12 * min(trust.shape))
         low, high = grid[known].min(axis=0), grid[known].max(axis=0)
-        slack = 0.35 * (high - low)
-        grid = np.clip(grid, np.maximum(low - slack, 0.0), np.minimum(high + slack, 255.0))
+        slack = 0.2 * (high - low)
+        _fill(grid, known, (laplacian @ laplacian + laplacian / (reach * reach)).tocsr())
+        np.clip(grid, np.maximum(low - slack, 0.0), np.minimum(high + slack, 255.0), out=grid)
+        _fill(relief, known, laplacian)
+        grid += relief
     return Light(grid=grid, cell=cell, origin=origin)
 
 
@@ -92,26 +97,37 @@ def _cells(
         return np.add.reduceat(np.add.reduceat(plane, rows, axis=0, dtype=np.float64), columns, axis=1)
 
     count = total(share)
-    sums = np.stack([total(pixels[..., channel] * share) for channel in range(3)], axis=-1)
-    return sums / np.maximum(count, 1.0)[..., None], count / (cell * cell)
+    sums = np.stack([total(pixels[..., channel] * share) for channel in range(pixels.shape[-1])], axis=-1)
+    whole = np.diff([*rows, height])[:, None] * np.diff([*columns, width])[None, :]
+    return sums / np.maximum(count, 1.0)[..., None], count / whole
 
 
-def _smooth(values: Grid, weight: npt.NDArray[np.float64]) -> tuple[Grid, npt.NDArray[np.bool_]]:
-    """Everywhere the finest scale that leaves texture to the texture; and where the result may be trusted.
+def _smooth(
+    pixels: npt.NDArray[np.float32], background: npt.NDArray[np.bool_], cell: int
+) -> tuple[Grid, Grid, npt.NDArray[np.bool_]]:
+    """The broad light; the relief to add to it where that explains the background but for its grain (nothing
+    where there is texture, which is left to the texture); and where both may be trusted.
 
-    A band between two scales is texture where its local median is high: a shadow's edge or a horizon deflects a few
-    cells of the neighbourhood, gravel all of them.
+    A place is textured when most cells around it are: the edge of a shadow or a horizon concerns a few cells of a
+    neighbourhood, gravel all of them.
     """
-    levels = [_local_linear(values, weight, scale) for scale in SCALES]
-    solid = weight > 0.5
-    out = levels[-1]
-    for fine, coarse in zip(levels[-2::-1], levels[:0:-1], strict=True):
-        band = np.abs(fine - coarse).mean(axis=-1)
-        typical = ndimage.median_filter(np.where(solid, band, 0.0), size=NEIGHBOURHOOD, mode="nearest")
-        plain = 1.0 / (1.0 + (typical / TEXTURE) ** 4)
-        plain = ndimage.gaussian_filter(plain, NEIGHBOURHOOD / 4, mode="nearest")[..., None]
-        out = plain * fine + (1.0 - plain) * out
-    return out, weight > 0.25
+    values, weight = _cells(pixels, background, cell)
+    fine, middle, coarse = (_local_linear(values, weight, scale) for scale in SCALES)
+    for _ in range(3):  # Tukey's twicing: a shadow's curve comes through as well as its slope
+        fine += _local_linear(values - fine, weight, SCALES[0])
+    height, width = background.shape
+    down, across = (_cubic(slice(0, size), 0, cell, count) for size, count in zip((height, width), weight.shape, strict=True))
+    grey = fine.mean(axis=-1).astype(np.float32)
+    rest = np.where(background, pixels.mean(axis=-1) - down @ grey @ across.T, np.float32(0))
+    grain = noise_level(rest, background)
+    rest = ndimage.uniform_filter(rest, 3, mode="nearest")
+    power = _cells((rest * rest)[..., None], background, cell)[0][..., 0]
+    texture = np.sqrt(np.maximum(power - (grain / 3.0) ** 2, 0.0))
+    texture[weight < 0.5] = np.median(texture[weight >= 0.5]) if (weight >= 0.5).any() else 0.0
+    typical = ndimage.percentile_filter(texture, 40, size=NEIGHBOURHOOD, mode="nearest")
+    plain = 1.0 / (1.0 + (typical / TEXTURE) ** 4)
+    plain = ndimage.gaussian_filter(plain, NEIGHBOURHOOD / 4, mode="nearest")[..., None]
+    return plain * middle + (1.0 - plain) * coarse, plain * (fine - middle), weight > 0.25
 
 
 def _local_linear(values: Grid, weight: npt.NDArray[np.float64], scale: float) -> Grid:
@@ -140,27 +156,30 @@ def _local_linear(values: Grid, weight: npt.NDArray[np.float64], scale: float) -
         slope_x = (vyy * cx - vxy * cy) / determinant
         slope_y = (vxx * cy - vxy * cx) / determinant
         out[..., channel] = mean + slope_x * (x - mx) + slope_y * (y - my)
-    return np.clip(out, 0.0, 255.0)
+    return out
 
 
 def _bonds(
     pixels: npt.NDArray[np.float32], background: npt.NDArray[np.bool_], cell: int, shape: tuple[int, int], inside: Window
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """How strongly each cell holds to the one below it and to the one right of it, 0-1."""
+    """How strongly each cell holds to the one below it and to the one right of it, 0-1.
+
+    Beside the source the bonds along the border are weaker than those away from it: what reaches the border goes on
+    for a while before it spreads.
+    """
     down = np.ones((shape[0] - 1, shape[1]))
     across = np.ones((shape[0], shape[1] - 1))
     rows, columns = inside
-    depth = max(8, pixels.shape[1] // 8)
-    down[rows.start : rows.stop - 1, : columns.start] = _line(pixels[:, :depth], background[:, :depth], cell)[:, None]
-    down[rows.start : rows.stop - 1, columns.stop :] = _line(
-        pixels[:, : -depth - 1 : -1], background[:, : -depth - 1 : -1], cell
-    )[:, None]
-    depth = max(8, pixels.shape[0] // 8)
-    turned, seen = pixels.swapaxes(0, 1), background.T
-    across[: rows.start, columns.start : columns.stop - 1] = _line(turned[:, :depth], seen[:, :depth], cell)
-    across[rows.stop :, columns.start : columns.stop - 1] = _line(
-        turned[:, : -depth - 1 : -1], seen[:, : -depth - 1 : -1], cell
-    )
+    for turned, seen, bonds, here in (
+        (pixels, background, down, (rows, columns)),
+        (pixels.swapaxes(0, 1), background.T, across.T, (columns, rows)),
+    ):
+        spread = SPREAD if bonds is down else 0.5
+        depth = max(8, turned.shape[1] // 8)
+        between = slice(here[0].start, here[0].stop - 1)
+        near, far = np.s_[:, :depth], np.s_[:, : -depth - 1 : -1]
+        bonds[between, : here[1].start + 2] = spread * _line(turned[near], seen[near], cell)[:, None]
+        bonds[between, here[1].stop - 2 :] = spread * _line(turned[far], seen[far], cell)[:, None]
     return down, across
 
 
@@ -174,49 +193,41 @@ def _line(band: npt.NDArray[np.float32], seen: npt.NDArray[np.bool_], cell: int)
     width = max(2, band.shape[0] // 250)
 
     def steps(part: npt.NDArray[np.float32], mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
-        count = mask.sum(axis=1)
-        mean = (part * mask[..., None]).sum(axis=1) / np.maximum(count, 1)[:, None]
-        known = count > 0.6 * mask.shape[1]
-        out = np.zeros_like(mean, dtype=np.float64)
-        both = known[2 * width :] & known[: -2 * width]
-        out[width:-width] = (mean[2 * width :] - mean[: -2 * width]) * both[:, None]
-        return out
+        both = (mask[2 * width :] & mask[: -2 * width])[..., None]
+        step = (part[2 * width :] - part[: -2 * width]) * both
+        count = np.maximum(both.sum(axis=1), 1)
+        mean = step.sum(axis=1) / count
+        spread = np.sqrt(np.maximum((step**2).sum(axis=1) / count - mean**2, 0.0))
+        sure = (np.abs(mean) > spread) & (count > 0.5 * mask.shape[1])
+        return np.pad(np.where(sure, mean, 0.0), ((width, width), (0, 0)))
 
     near, far = steps(band[:, :half], seen[:, :half]), steps(band[:, half:], seen[:, half:])
     agreed = np.where(near * far > 0, np.minimum(np.abs(near), np.abs(far)), 0.0).max(axis=-1)
     count = -(-len(agreed) // cell)
     reach = np.pad(agreed, (0, count * cell - len(agreed)))
     at = np.arange(1, count) * cell
-    strongest = ndimage.maximum_filter1d(reach, cell + 1)[at]
+    # The relief of a line reaches as far as the broad smoother blurs it; all of that goes straight on.
+    strongest = ndimage.maximum_filter1d(reach, 1 + round(4 * SCALES[1]) * cell)[at]
     return np.asarray(np.maximum(1.0 / (1.0 + (strongest / LINE) ** 4), 1e-3))
 
 
-def _tension_spline(
-    grid: Grid,
-    known: npt.NDArray[np.bool_],
-    bonds: tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]],
-    reach: float,
-) -> Grid:
-    """Solve (L² + L/reach²) u = 0 for the unknown cells; slopes live for about `reach` cells."""
-    index = np.arange(known.size).reshape(known.shape)
-    pairs = [
-        (index[:-1].ravel(), index[1:].ravel(), bonds[0].ravel()),
-        (index[:, :-1].ravel(), index[:, 1:].ravel(), bonds[1].ravel()),
-    ]
-    a, b, w = (np.concatenate(part) for part in zip(*pairs, strict=True))
-    laplacian = sparse.coo_matrix(
-        (np.concatenate([w, w, -w, -w]), (np.concatenate([a, b, a, b]), np.concatenate([a, b, b, a]))),
-        shape=(known.size, known.size),
-    ).tocsr()
-    system = (laplacian @ laplacian + laplacian / (reach * reach)).tocsr()
-    fixed = known.ravel()
-    free = ~fixed
-    flat = grid.reshape(-1, 3)
-    rows = system[free]
-    solve = linalg.splu(rows[:, free].tocsc(), permc_spec="MMD_AT_PLUS_A", options={"SymmetricMode": True})
-    out = flat.copy()
-    out[free] = solve.solve(-(rows[:, fixed] @ flat[fixed]))
-    return out.reshape(grid.shape)
+def _laplacian(down: npt.NDArray[np.float64], across: npt.NDArray[np.float64]) -> sparse.csr_matrix:
+    """The graph Laplacian of a grid with these bonds; free at its edges."""
+    shape = (across.shape[0], down.shape[1])
+    index = np.arange(shape[0] * shape[1]).reshape(shape)
+    a = np.concatenate([index[:-1].ravel(), index[:, :-1].ravel()])
+    b = np.concatenate([index[1:].ravel(), index[:, 1:].ravel()])
+    w = np.concatenate([down.ravel(), across.ravel()])
+    entries = np.concatenate([w, w, -w, -w]), (np.concatenate([a, b, a, b]), np.concatenate([a, b, b, a]))
+    return sparse.coo_matrix(entries, shape=(index.size, index.size)).tocsr()
+
+
+def _fill(grid: Grid, known: npt.NDArray[np.bool_], system: sparse.csr_matrix) -> None:
+    """Solve system · u = 0 for the unknown cells, in place."""
+    flat, fixed = grid.reshape(-1, 3), known.ravel()
+    rows = system[~fixed]
+    solve = linalg.splu(rows[:, ~fixed].tocsc(), permc_spec="MMD_AT_PLUS_A", options={"SymmetricMode": True})
+    flat[~fixed] = solve.solve(-(rows[:, fixed] @ flat[fixed]))
 
 
 def _cubic(span: slice, origin: int, cell: int, count: int) -> npt.NDArray[np.float32]:

@@ -21,36 +21,39 @@ Detail = npt.NDArray[np.float32]
 """(…, 3): pixels minus light, in levels of 255."""
 Mask = npt.NDArray[np.bool_]
 
-RANDOM, ALIGNED, FINAL = 360, 160, 12
+RANDOM, ALIGNED, FINAL = 600, 160, 12
 """Candidates a block: drawn anywhere, drawn from the same stretch of the border, compared in full."""
-REFINE = (8, 4, 2, 1)
-"""Steps in pixels by which the best candidates are shifted until they fit: lines must meet to the pixel."""
 SAMPLES = 260
 """Pixels of the overlap that the first comparison looks at."""
+REFINE = (8, 4, 2, 1)
+"""Steps in pixels by which the best candidates are shifted until they fit: lines must meet to the pixel."""
+HOME = 12.0
+"""What it costs a block of a varied scene to come from the other end of it, in best matches."""
+LIFT = 24.0
+"""Levels of 255 that a block may be lifted by to meet its neighbours."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bank:
-    """Where blocks come from: versions of the source (as it is, mirrored)."""
+    """Where blocks come from: the source. Its last column lies at the border."""
 
     detail: Detail
-    """(versions, along, away, 3)."""
+    """(along, away, 3)."""
     light: Detail
     usable: Mask
-    """(versions, along, away): background."""
+    """(along, away): background."""
 
 
 @dataclass(frozen=True, slots=True)
 class Copy:
     """One block of the bank laid on the strip, in pixels of the small copy."""
 
-    version: int
     source: tuple[int, int]
     target: tuple[int, int]
     cut: npt.NDArray[np.float32]
     """(height, width), 1 where the block covers what lay there before."""
-    lift: npt.NDArray[np.float32]
-    """(3,): added to the block, so that its mean agrees with its neighbours'."""
+    lift: npt.NDArray[np.float16]
+    """(height, width, 3): smooth, added to the block so that it meets its neighbours without a step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,15 +73,16 @@ class Strip:
 
 
 def overlap_of(block: int) -> int:
+    """How far neighbouring blocks lie over each other."""
     return max(3, block // 3)
 
 
 def block_positions(usable: Mask, block: int) -> npt.NDArray[np.int64]:
-    """(n, 3): version, along, away of every place where a whole block is usable."""
-    if min(usable.shape[1:]) < block:
-        return np.zeros((0, 3), dtype=np.int64)
-    bad = np.pad((~usable).astype(np.int32), ((0, 0), (1, 0), (1, 0))).cumsum(axis=1).cumsum(axis=2)
-    count = bad[:, block:, block:] - bad[:, :-block, block:] - bad[:, block:, :-block] + bad[:, :-block, :-block]
+    """(n, 2): along, away of every place where a whole block is usable."""
+    if min(usable.shape) < block:
+        return np.zeros((0, 2), dtype=np.int64)
+    bad = np.pad((~usable).astype(np.int32), ((1, 0), (1, 0))).cumsum(axis=0).cumsum(axis=1)
+    count = bad[block:, block:] - bad[:-block, block:] - bad[block:, :-block] + bad[:-block, :-block]
     return np.argwhere(count == 0)
 
 
@@ -91,34 +95,30 @@ def quilt(bank: Bank, strip: Strip, block: int, rng: np.random.Generator) -> lis
     canvas = np.zeros((along, reach, 3), dtype=np.float32)
     filled = np.zeros((along, reach), dtype=bool)
     copies: list[Copy] = []
-    placed: dict[tuple[int, int], tuple[int, int, int]] = {}
+    placed: dict[tuple[int, int], tuple[int, int]] = {}
     for away in range(0, max(1, reach - overlap), step):
-        first = away == 0
-        for t in range(0, max(1, along - overlap if along > block else 1), step):
+        for t in range(0, max(1, along - overlap), step):
             window = np.s_[t : t + block, away : away + block]
             target, seen = canvas[window].copy(), filled[window].copy()
-            if first:
-                width = min(overlap, target.shape[1])
-                target[:, :width] = strip.border[t : t + block, :width]
-                seen[:, :width] = strip.known[t : t + block, :width]
+            if away == 0:
+                width = strip.border.shape[1]
+                target[:, :width] = strip.border[t : t + block]
+                seen[:, :width] = strip.known[t : t + block]
             near = [
-                (v, a + (t - pt), d + (away - pd))
-                for (pt, pd) in ((t - step, away), (t, away - step))
-                if (pt, pd) in placed
-                for (v, a, d) in [placed[(pt, pd)]]
+                (source[0] + t - at[0], source[1] + away - at[1])
+                for at in ((t - step, away), (t, away - step))
+                if (source := placed.get(at)) is not None
             ]
-            chosen = picker.pick(target, seen, (t, away), near, rng)
-            placed[(t, away)] = chosen
-            version, a, d = chosen
+            source = placed[(t, away)] = picker.pick(target, seen, (t, away), near, rng)
             height, width = seen.shape
-            patch = bank.detail[version, a : a + height, d : d + width]
-            difference = np.where(seen[..., None], target - patch, 0.0)
-            lift = 0.7 * difference.sum(axis=(0, 1)) / max(1, int(seen.sum()))
+            patch = bank.detail[source[0] : source[0] + height, source[1] : source[1] + width]
+            difference = np.where(seen[..., None], target - patch, np.float32(0))
+            lift = _lift(difference, seen, block)
             error = ((difference - lift) ** 2).sum(axis=-1) * seen
-            cut = _cut(error, filled[window], overlap, across=not first, along=t > 0)
+            cut = _cut(error, filled[window], overlap, across=away > 0, along=t > 0)
             canvas[window] += cut[..., None] * (patch + lift - canvas[window])
             filled[window] = True
-            copies.append(Copy(version, (a, d), (t, away), cut, lift.astype(np.float32)))
+            copies.append(Copy(source, (t, away), cut, lift.astype(np.float16)))
     return copies
 
 
@@ -127,94 +127,114 @@ class _Picker:
 
     def __init__(self, bank: Bank, strip: Strip, block: int) -> None:
         self.bank, self.strip, self.block = bank, strip, block
-        self.positions = block_positions(bank.usable, block)
-        order = np.argsort(self.positions[:, 1], kind="stable")
-        self.positions = self.positions[order]
-        self.flat = np.ascontiguousarray(bank.detail.reshape(-1, 3))
-        centre = block // 2
-        blurred = ndimage.uniform_filter(bank.light, (0, max(1, block // 2), max(1, block // 2), 0), mode="nearest")
-        p = self.positions
-        self.light = blurred[p[:, 0], p[:, 1] + centre, p[:, 2] + centre]
-        self.used = np.zeros(len(p), dtype=np.float32)
+        self.positions = p = block_positions(bank.usable, block)
         self.index = np.full(bank.usable.shape, -1, dtype=np.int64)
-        self.index[p[:, 0], p[:, 1], p[:, 2]] = np.arange(len(p))
+        self.index[p[:, 0], p[:, 1]] = np.arange(len(p))
+        self.flat = np.ascontiguousarray(bank.detail.reshape(-1, 3))
+        self.light = self._means(bank.light)
+        self.energy = np.log(self._means((bank.detail**2).mean(axis=-1, keepdims=True))[:, 0] + 1.0)
+        self.used = np.zeros(len(p), dtype=np.float32)
+        # A scene of many things (wall, table, void) keeps blocks near where they came from; one ground need not.
+        colour = self.light + self._means(bank.detail)
+        between = float(colour.std(axis=0).mean())
+        within = float(np.sqrt(np.exp(self.energy).mean()))
+        self.home = HOME * min(1.0, max(0.0, between / (within + 4.0) - 0.25))
+
+    def _means(self, plane: Detail) -> npt.NDArray[np.float32]:
+        """Means of every candidate block."""
+        centre = self.block // 2
+        size = (self.block, self.block, 0)
+        blurred = ndimage.uniform_filter(plane, size, mode="nearest")
+        return np.asarray(blurred[self.positions[:, 0] + centre, self.positions[:, 1] + centre])
 
     def pick(
         self,
         target: Detail,
         seen: Mask,
         at: tuple[int, int],
-        near: Sequence[tuple[int, int, int]],
+        near: Sequence[tuple[int, int]],
         rng: np.random.Generator,
-    ) -> tuple[int, int, int]:
-        bank, p = self.bank, self.positions
+    ) -> tuple[int, int]:
+        """The place of the bank whose block fits best at this place of the strip."""
+        p, block = self.positions, self.block
         home = at[0] - self.strip.origin
         drawn = [rng.integers(0, len(p), RANDOM)]
-        low, high = np.searchsorted(p[:, 1], [home - 1, home + 2])
+        low, high = np.searchsorted(p[:, 0], [home - 1, home + 2])
         if high > low:
             drawn.append(rng.integers(low, high, ALIGNED))
-        drawn.append(self._find(np.array(near, dtype=np.int64).reshape(-1, 3)))
+        drawn.append(self._find(np.array(near, dtype=np.int64).reshape(-1, 2)))
         pool = np.unique(np.concatenate(drawn))
+        light = self.strip.light[at[0] : at[0] + block, at[1] : at[1] + block].mean(axis=(0, 1))
 
         ys, xs = np.nonzero(seen)
-        if len(ys):
-            take = rng.choice(len(ys), min(SAMPLES, len(ys)), replace=False)
-            sy, sx = ys[take], xs[take]
-            match = self._difference(pool, sy, sx, target)
-            for radius in REFINE:
-                best = pool[np.argsort(match, kind="stable")[:8]]
-                around = self._around(best, radius)
-                around = around[~np.isin(around, pool)]
-                pool = np.concatenate([pool, around])
-                match = np.concatenate([match, self._difference(around, sy, sx, target)])
-        else:
-            match = np.zeros(len(pool), dtype=np.float32)
-        light = self.strip.light[at[0] : at[0] + self.block, at[1] : at[1] + self.block].mean(axis=(0, 1))
-        guide = ((self.light[pool] - light) ** 2).mean(axis=-1)
-        prior = self.used[pool] * 0.8 + (p[pool, 0] > 0) * 0.1
-        if self.strip.keep_rows:
-            prior = prior + 8.0 * ((p[pool, 1] - home) / bank.usable.shape[1]) ** 2
-        scale = float(np.quantile(match, 0.1)) + 0.5
-        cost = match / scale + guide / (scale + 4.0) + prior
-        if len(ys):
-            best = np.argsort(cost, kind="stable")[:FINAL]
-            exact = self._difference(pool[best], ys, xs, target)
-            cost = exact / scale + guide[best] / (scale + 4.0) + prior[best]
-            pool = pool[best]
-        winner = int(pool[int(np.argmin(cost))])
-        self._wear(winner)
-        version, a, d = p[winner]
-        return int(version), int(a), int(d)
+        if not len(ys):
+            cost = ((self.light[pool] - light) ** 2).mean(axis=-1) / 8.0 + self._prior(pool, home)
+            return self._take(pool[int(np.argmin(cost))])
+        energy = float(np.log((target[ys, xs] ** 2).mean() + 1.0))
+        take = rng.choice(len(ys), min(SAMPLES, len(ys)), replace=False)
+        match = self._difference(pool, ys[take], xs[take], target)
+
+        def cost(match: npt.NDArray[np.float32], pool: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+            scale = float(match.min()) + 0.5
+            guide = ((self.light[pool] - light) ** 2).mean(axis=-1) / (2.0 * scale + 8.0)
+            likeness = 0.8 * (self.energy[pool] - energy) ** 2
+            return np.asarray(match / scale + guide + likeness + self._prior(pool, home))
+
+        for radius in REFINE:
+            around = self._around(pool[np.argsort(cost(match, pool), kind="stable")[:8]], radius)
+            around = around[~np.isin(around, pool)]
+            match = np.concatenate([match, self._difference(around, ys[take], xs[take], target)])
+            pool = np.concatenate([pool, around])
+        pool = pool[np.argsort(cost(match, pool), kind="stable")[:FINAL]]
+        return self._take(pool[int(np.argmin(cost(self._difference(pool, ys, xs, target), pool)))])
+
+    def _prior(self, pool: npt.NDArray[np.int64], home: int) -> npt.NDArray[np.float32]:
+        """What a candidate costs for where it lies and how often it was used."""
+        along, away = self.bank.usable.shape
+        p = self.positions[pool]
+        aside = (p[:, 0] - home) / along
+        inward = (away - self.block - p[:, 1]) / away
+        weight = max(self.home, 8.0 if self.strip.keep_rows else 0.0)
+        return np.asarray(1.5 * self.used[pool] + weight * aside**2 + self.home * inward**2, dtype=np.float32)
 
     def _find(self, places: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        """Numbers of those of these places (version, along, away) where a block fits."""
+        """Numbers of those of these places (along, away) where a block fits."""
         inside = ((places >= 0) & (places < self.index.shape)).all(axis=1)
         found = self.index[tuple(places[inside].T)]
         return np.asarray(found[found >= 0])
 
     def _around(self, pool: npt.NDArray[np.int64], radius: int) -> npt.NDArray[np.int64]:
         """The eight neighbours of each candidate at this distance."""
-        ring = [(0, i * radius, j * radius) for i in (-1, 0, 1) for j in (-1, 0, 1) if i or j]
+        ring = [(i * radius, j * radius) for i in (-1, 0, 1) for j in (-1, 0, 1) if i or j]
         places = self.positions[pool][:, None, :] + np.array(ring)[None, :, :]
-        return np.unique(self._find(places.reshape(-1, 3)))
+        return np.unique(self._find(places.reshape(-1, 2)))
 
     def _difference(
         self, pool: npt.NDArray[np.int64], ys: npt.NDArray[np.int64], xs: npt.NDArray[np.int64], target: Detail
     ) -> npt.NDArray[np.float32]:
         """Mean squared difference of each candidate at these pixels of the overlap."""
-        _, rows, columns = self.bank.usable.shape
-        p = self.positions[pool]
-        base = (p[:, 0] * rows + p[:, 1]) * columns + p[:, 2]
+        columns = self.bank.usable.shape[1]
+        base = self.positions[pool] @ np.array([columns, 1])
         found = self.flat[base[:, None] + (ys * columns + xs)[None, :]]
         found -= target[ys, xs]
-        return np.einsum("nkc,nkc->n", found, found, dtype=np.float32) / (3 * len(ys))
+        return np.asarray(np.einsum("nkc,nkc->n", found, found), dtype=np.float32) / (3 * len(ys))
 
-    def _wear(self, winner: int) -> None:
-        """Make a used place, in every version that shows the same pixels, dearer for a while."""
-        p = self.positions
-        self.used *= 0.97
-        distance = np.hypot(p[:, 1] - p[winner, 1], p[:, 2] - p[winner, 2])
-        self.used += np.exp(-((distance / (0.35 * self.block)) ** 2)).astype(np.float32) * (p[:, 0] == p[winner, 0])
+    def _take(self, winner: np.int64) -> tuple[int, int]:
+        """Make a used place and its surroundings dearer for a while."""
+        along, away = self.positions[winner]
+        distance = np.hypot(self.positions[:, 0] - along, self.positions[:, 1] - away)
+        self.used *= 0.98
+        self.used += np.exp(-((distance / (0.5 * self.block)) ** 2)).astype(np.float32)
+        return int(along), int(away)
+
+
+def _lift(difference: Detail, seen: Mask, block: int) -> Detail:
+    """A smooth field that takes a block to its neighbours: their difference in the overlap, fading out of it."""
+    width = max(1.0, block / 6)
+    size = (width, width, 0)
+    mass = ndimage.gaussian_filter(seen.astype(np.float32)[..., None], size, mode="nearest", truncate=3.0)
+    total = ndimage.gaussian_filter(np.clip(difference, -LIFT, LIFT), size, mode="nearest", truncate=3.0)
+    return np.asarray(total / (mass + 0.03))
 
 
 def _cut(
@@ -253,15 +273,22 @@ def lay(copies: Sequence[Copy], bank: Detail, size: tuple[int, int], zoom: int) 
         a, d = copy.source[0] * zoom, copy.source[1] * zoom
         window = canvas[t : t + copy.cut.shape[0] * zoom, away : away + copy.cut.shape[1] * zoom]
         height, width = window.shape[:2]
-        patch = bank[copy.version, a : a + height, d : d + width] + copy.lift
-        cut = _enlarge(copy.cut, zoom)[:height, :width, None]
-        window += cut * (patch - window)
+        # About two pixels soft at any size, so that grain keeps its strength across the cut.
+        cut = copy.cut if zoom == 1 else np.clip((_enlarge(copy.cut, zoom) - 0.5) * (zoom * 0.75) + 0.5, 0.0, 1.0)
+        patch = bank[a : a + height, d : d + width] + _enlarge(copy.lift.astype(np.float32), zoom)[:height, :width]
+        window += cut[:height, :width, None] * (patch - window)
     return canvas
 
 
-def _enlarge(cut: npt.NDArray[np.float32], zoom: int) -> npt.NDArray[np.float32]:
-    """A cut at full size: the same path, about two pixels soft, so that grain keeps its strength across it."""
-    if zoom == 1:
-        return cut
-    large = ndimage.zoom(cut, zoom, order=1, mode="nearest", grid_mode=True)
-    return np.asarray(np.clip((large - 0.5) * zoom * 0.75 + 0.5, 0.0, 1.0), dtype=np.float32)
+def _enlarge(plane: npt.NDArray[np.float32], zoom: int) -> npt.NDArray[np.float32]:
+    """Linear interpolation of the first two axes to `zoom` times the size."""
+    for axis in (0, 1) if zoom > 1 else ():
+        count = plane.shape[axis]
+        at = np.clip((np.arange(count * zoom) + 0.5) / zoom - 0.5, 0, count - 1)
+        low = np.minimum(at.astype(int), max(0, count - 2))
+        shape = [1] * plane.ndim
+        shape[axis] = -1
+        share = (at - low).astype(np.float32).reshape(shape)
+        high = np.minimum(low + 1, count - 1)
+        plane = np.take(plane, low, axis) * (1 - share) + np.take(plane, high, axis) * share
+    return plane
