@@ -63,6 +63,11 @@ class Home:
     def lock(self) -> Path:
         return self.root / "lock"
 
+    @property
+    def admin_socket(self) -> Path:
+        """Where the running server takes requests of the command line."""
+        return self.root / "admin.sock"
+
     def overlay(self, folder: str) -> Path:
         """The studio's own cards, read after the packaged ones and stronger than they are."""
         return self.root / folder
