@@ -6,7 +6,7 @@ differs from that model is product; what only dims it, smoothly and in all colou
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -45,6 +45,13 @@ class Backdrop:
     """Standard deviation of a pixel's colour around the model, 0-1."""
     ground: BoolPlane
     """Pixels that show nothing but the backdrop, lit or in shadow."""
+    lit: Colours
+    """The backdrop without its shadows."""
+
+    def with_ground(self, image: Colours, ground: BoolPlane) -> Backdrop:
+        """The same backdrop, its shadows learnt from more of the picture."""
+        dimming = _smoothly_extended(image / np.maximum(self.lit, 1.0 / 255.0), ground)
+        return replace(self, colour=np.asarray(self.lit * dimming, dtype=np.float32), ground=ground)
 
 
 def find_backdrop(image: Colours, mask: FloatPlane) -> Backdrop | None:
@@ -67,9 +74,7 @@ def find_backdrop(image: Colours, mask: FloatPlane) -> Backdrop | None:
     ground = _grow_ground(image, polynomial, noise, mask)
     if ground[frame & around].mean() < _PLAIN_FRAME:
         return None
-    dimming = image / np.maximum(polynomial, 1.0 / 255.0)
-    local = _smoothly_extended(dimming, ground)
-    return Backdrop(np.asarray(polynomial * local, dtype=np.float32), noise, ground)
+    return Backdrop(polynomial, noise, ground, polynomial).with_ground(image, ground)
 
 
 def _pixel_noise(image: Colours, around: BoolPlane) -> float:
@@ -114,6 +119,7 @@ def _grow_ground(image: Colours, model: Colours, noise: float, mask: FloatPlane)
     no_edge = slope < 12.0 / max(mask.shape) + 2.0 * noise
     shadow = same_hue & no_edge & (level > _DARKEST_SHADOW) & (level < 1.05)
     reached = ndimage.binary_propagation(like & (mask < 0.1), mask=like | (shadow & (mask < 0.5)))
+    reached |= like & (mask < 0.5)
     return np.asarray(reached | _holes((like | shadow) & ~reached, like, off, noise, mask, model))
 
 

@@ -10,6 +10,7 @@ from scipy import ndimage
 from pergai.imaging.backdrop import Backdrop, BoolPlane
 from pergai.imaging.foreground import Colours, spread
 from pergai.imaging.picture import FloatPlane
+from pergai.imaging.translucency import density
 
 _NEAR = 0.06
 """A part that the net has missed belongs to the product when it is within this share of the longer side."""
@@ -28,21 +29,25 @@ class Key:
     estimate: FloatPlane
     confidence: FloatPlane
     unknown: BoolPlane
+    density: FloatPlane | None
+    """What alpha is to be multiplied by: below 1 on glass. None on everything else."""
 
 
 def key(image: Colours, mask: FloatPlane, backdrop: Backdrop) -> Key:
     """Everything that differs from the backdrop and hangs together with what the net has found."""
     longer = max(mask.shape)
+    surest = ndimage.minimum_filter(mask, 2 * max(1, round(longer / 320)) + 1)
+    sure = surest > 0.95
+    backdrop = _with_contact_shadows(image, backdrop, sure)
     off = np.abs(image - backdrop.colour).max(axis=2)
     differs = (ndimage.gaussian_filter(off, 0.6) > 4.0 * backdrop.noise + 0.012) & ~_far_inside(backdrop.ground)
     product = _with_missed_parts(differs, mask > 0.5, longer)
     net_inside = ndimage.minimum_filter(mask > 0.9, 2 * round(_DEEP * longer) + 1)
+    product |= ndimage.binary_fill_holes(product) & (mask > 0.5)
     solid = (product | net_inside) & ~backdrop.ground
     reach = _edge_width(off, solid)
-    depth = ndimage.distance_transform_edt(solid)
-    core = depth > reach
-
-    core &= ~_between_strands(image, backdrop, core, depth, mask)
+    core = ndimage.distance_transform_edt(solid) > reach
+    core &= (surest > 0.8) | ~_between_strands(image, backdrop, core, sure)
 
     inside = _unmix(image, backdrop.colour, spread(image, core.astype(np.float32)))
     ridges = _unmix(image, backdrop.colour, spread(image, _ridges(off, solid & ~core, core, backdrop.noise)))
@@ -55,7 +60,11 @@ def key(image: Colours, mask: FloatPlane, backdrop: Backdrop) -> Key:
     estimate = ((trust * share + doubt * mask) / (trust + doubt)).astype(np.float32)
     open_zone = ndimage.maximum_filter(product | (mask > 0.5), 2 * (round(reach) + 1) + 1) & ~core
     fixed = np.where(core, np.float32(1.0), np.float32(0.0))
-    return Key(np.where(open_zone, estimate, fixed).astype(np.float32), trust + doubt, open_zone)
+    opacity = density(image, backdrop, solid)
+    if opacity is not None:
+        inner = (core & solid).astype(np.float32)
+        opacity = np.where(core, opacity, spread(opacity[..., None], inner)[..., 0])
+    return Key(np.where(open_zone, estimate, fixed).astype(np.float32), trust + doubt, open_zone, opacity)
 
 
 def _far_inside(ground: BoolPlane) -> BoolPlane:
@@ -94,7 +103,9 @@ def _edge_width(off: FloatPlane, solid: BoolPlane) -> float:
     flank = solid & ndimage.binary_dilation(deep, iterations=int(limit))
     for width in range(2, int(limit)):
         ring = flank & (depth > width) & (depth <= width + 1)
-        if not ring.any() or np.median(share[ring]) > 0.93:
+        level = float(np.median(share[ring])) if ring.any() else 1.0
+        # A colour that is half there after two pixels is a sharp edge on a shaded product.
+        if level > 0.93 or (width == 2 and level > 0.5):
             return float(width)
     return limit
 
@@ -106,22 +117,30 @@ def _ridges(off: FloatPlane, thin: BoolPlane, core: BoolPlane, noise: float) -> 
     return np.maximum(ridge.astype(np.float32), np.float32(0.05) * core)
 
 
-def _between_strands(
-    image: Colours, backdrop: Backdrop, core: BoolPlane, depth: FloatPlane, mask: FloatPlane
-) -> BoolPlane:
+def _with_contact_shadows(image: Colours, backdrop: Backdrop, sure: BoolPlane) -> Backdrop:
+    """The backdrop with the dark seams where it meets the product: ground that is explained by shadow alone, too
+    steep for the smooth model to have followed."""
+    inside = sure & ~ndimage.maximum_filter(backdrop.ground, 5)
+    if not inside.any():
+        return backdrop
+    mixed = _unmix(image, backdrop.colour, spread(image, inside.astype(np.float32)))
+    only_shadow = (mixed.alpha < 0.08) & (mixed.error < 3.0 * backdrop.noise + 0.01)
+    ground = ndimage.binary_propagation(backdrop.ground, mask=backdrop.ground | only_shadow)
+    return backdrop.with_ground(image, ground)
+
+
+def _between_strands(image: Colours, backdrop: Backdrop, core: BoolPlane, sure: BoolPlane) -> BoolPlane:
     """Pixels that only seem to be inside: the backdrop shows between strands too fine to be told apart.
 
-    They lie on the line from the backdrop to the product's colour, beside purer ones, where the net is not sure.
+    They lie on the line from the backdrop to the product's colour, beside purer ones.
     """
-    longer = max(mask.shape)
-    deep = core & (depth > 0.015 * longer)
+    deep = core & sure
     if not deep.any():
         return np.zeros_like(core)
     mixed = _unmix(image, backdrop.colour, spread(image, deep.astype(np.float32)))
     purer = ndimage.maximum_filter(mixed.alpha, 5) - mixed.alpha > 0.1
     on_line = mixed.error < 4.0 * backdrop.noise + 0.12 * mixed.contrast
-    sure = ndimage.minimum_filter(mask > 0.95, 2 * max(1, round(longer / 320)) + 1)
-    return np.asarray(core & ~sure & on_line & purer & (mixed.alpha < 0.9))
+    return np.asarray(core & on_line & purer & (mixed.alpha < 0.9))
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,6 +55,8 @@ def refine(source: RGB, mask: FloatPlane, alpha: Alpha | None = None) -> Matte:
     else:
         keyed = key(image, coarse, backdrop)
         solved = solve_alpha(image, keyed.unknown, keyed.estimate, keyed.confidence)
+        if keyed.density is not None:
+            solved = solved * keyed.density
         background = backdrop.colour
     levels = _alpha_at_source(source, image, solved)
     return Matte(levels, _colours_at_source(source, levels, foreground_colours(image, solved, background), background))

@@ -66,9 +66,7 @@ class Canvas:
         sheet = Image.new("L", (self.side, self.side))
         pen = ImageDraw.Draw(sheet)
         for points, width in strokes:
-            pen.line(
-                [(x * self.side, y * self.side) for x, y in points], fill=255, width=max(1, round(width * SUPER))
-            )
+            pen.line([(x * self.side, y * self.side) for x, y in points], fill=255, width=max(1, round(width * SUPER)))
         return np.asarray(sheet, dtype=np.float32) / 255.0
 
     def product(self) -> Product:
@@ -144,13 +142,22 @@ def ring(rng: np.random.Generator) -> Product:
 
 
 def glass(rng: np.random.Generator) -> Product:
-    """A tinted bottle: half clear inside, denser at the rim, with solid highlights, label and cap."""
+    """A bottle of green glass: half clear inside, denser at the rim, with solid highlights, label and cap."""
+    return _bottle((0.1, 0.44, 0.2))
+
+
+def dark_glass(rng: np.random.Generator) -> Product:
+    """The same in glass so dark that it could as well be a shaded solid: nothing in one photo tells them apart."""
+    return _bottle((0.05, 0.22, 0.12))
+
+
+def _bottle(tint: tuple[float, float, float]) -> Product:
     canvas = Canvas()
     half = np.where(canvas.y < 0.35, 0.06 + 0.1 * np.clip((canvas.y - 0.25) / 0.1, 0, 1), 0.16)
     depth = (half - np.abs(canvas.x - 0.5)) / 0.16
     inside = (depth > 0) & (canvas.y > 0.18) & (canvas.y < 0.86)
     density = np.where(inside, np.clip(0.95 - 2.2 * depth, 0.4, 0.95), 0.0).astype(np.float32)
-    canvas.lay(density, (0.05, 0.22, 0.12))
+    canvas.lay(density, tint)
     gleam = inside & (np.abs(canvas.x - 0.42) < 0.012) & (canvas.y > 0.4) & (canvas.y < 0.75)
     canvas.lay(ndimage.gaussian_filter(gleam.astype(np.float32), 6), (0.97, 0.98, 0.97))
     label = (np.abs(canvas.x - 0.5) < 0.135) & (np.abs(canvas.y - 0.62) < 0.1)
@@ -185,6 +192,7 @@ PRODUCTS: dict[str, Callable[[np.random.Generator], Product]] = {
     "wires": wires,
     "ring": ring,
     "glass": glass,
+    "dark glass": dark_glass,
     "soft": soft,
     "mug": mug,
 }
@@ -220,7 +228,9 @@ def green() -> Colours:
 
 def _texture(name: str, tint: tuple[float, float, float]) -> Colours:
     picture = Image.fromarray(getattr(data, name)()).resize((SIZE, SIZE), Image.Resampling.LANCZOS)
-    return (np.asarray(picture, dtype=np.float32)[..., None] / 255.0 * np.array(tint, dtype=np.float32)).astype(np.float32)
+    return (np.asarray(picture, dtype=np.float32)[..., None] / 255.0 * np.array(tint, dtype=np.float32)).astype(
+        np.float32
+    )
 
 
 PLAIN: dict[str, Callable[[], Colours]] = {"white": white, "grey": grey, "green": green}
