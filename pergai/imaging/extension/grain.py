@@ -24,7 +24,7 @@ def like_grain(
         return np.zeros((*size, 3), dtype=np.float32)
     steps = np.abs(np.diff(detail, axis=1))[pairs]
     sigma = np.median(steps, axis=0) / (0.6745 * np.sqrt(2.0))
-    return (rng.standard_normal((*size, 3), dtype=np.float32) * sigma).astype(np.float32)
+    return np.asarray(rng.standard_normal((*size, 3), dtype=np.float32) * sigma, dtype=np.float32)
 
 
 def noise_level(grey: npt.NDArray[np.float32], seen: npt.NDArray[np.bool_]) -> float:
@@ -42,4 +42,4 @@ def to_bytes(levels: npt.NDArray[np.float32], rng: np.random.Generator) -> RGB:
     """Round with dither, so that a slow gradient shows no bands. A whole level stays itself."""
     steady = np.rint(levels * 64.0) / 64.0
     dithered = np.floor(steady + rng.random(levels.shape, dtype=np.float32) * np.float32(0.999))
-    return np.clip(dithered, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(dithered, 0, 255), dtype=np.uint8)

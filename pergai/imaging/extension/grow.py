@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +15,9 @@ from pergai.imaging.extension.seam import join
 from pergai.imaging.extension.texture import Bank, Detail, Mask, Strip, block_positions, lay, overlap_of, quilt
 from pergai.imaging.picture import RGB, Alpha
 
+T = TypeVar("T", bound=np.generic)
 Side = Literal["left", "right", "top", "bottom"]
+SIDES: tuple[Side, ...] = ("left", "right", "top", "bottom")
 
 SMALL = 1_200_000
 """Pixels at which blocks are chosen; larger canvases use a small copy."""
@@ -31,7 +32,7 @@ def extend(source: RGB, product: Alpha | None, size: tuple[int, int], offset: tu
 
     `source`: (h, w, 3), kept exactly; `product`: (h, w), its matte, or None when everything is background; `size`:
     (height, width) of the canvas; `offset`: (top, left) of the source on it. The same arguments give the same
-    picture. Takes about 10 bytes × 3 channels a pixel of the canvas. Raises ValueError when the source does not
+    picture. Raises ValueError when the source does not
     lie within the canvas.
     """
     plan = Plan(canvas=size, source=(source.shape[0], source.shape[1]), offset=offset, scaled=False)
@@ -42,7 +43,7 @@ def extend(source: RGB, product: Alpha | None, size: tuple[int, int], offset: tu
     background = background_mask(product, plan.source)
     light = continue_light(source.astype(np.float32), background, plan)
     canvas = _Canvas(source, background, plan, light, seed)
-    for side in ("left", "right", "top", "bottom"):
+    for side in SIDES:
         canvas.grow(side)
     return canvas.picture()
 
@@ -56,22 +57,17 @@ def background_mask(product: Alpha | None, shape: tuple[int, int]) -> Mask:
     return np.asarray(soft < 24)
 
 
-@dataclass(frozen=True, slots=True)
-class _View:
-    """A side, turned so that axis 0 runs along the border and axis 1 away from the source."""
-
-    side: Side
-
-    def __call__(self, plane: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
-        match self.side:
-            case "right":
-                return plane
-            case "left":
-                return plane[:, ::-1]
-            case "bottom":
-                return plane.swapaxes(0, 1)
-            case "top":
-                return plane[::-1].swapaxes(0, 1)
+def _turn(plane: npt.NDArray[T], side: Side) -> npt.NDArray[T]:
+    """A view of a plane with axis 0 along the border of this side and axis 1 away from the source."""
+    match side:
+        case "right":
+            return plane
+        case "left":
+            return plane[:, ::-1]
+        case "bottom":
+            return plane.swapaxes(0, 1)
+        case "top":
+            return plane[::-1].swapaxes(0, 1)
 
 
 class _Canvas:
@@ -91,49 +87,51 @@ class _Canvas:
     def grow(self, side: Side) -> None:
         """Fill one side: left and right at the source's own height, top and bottom over the whole width."""
         plan, zoom = self.plan, self.zoom
-        upright = side in ("left", "right")
-        rows = plan.rows if upright else slice(0, plan.canvas[0])
-        view = _View(side)
-        turned, known = view(self.detail[rows]), view(self.known[rows])
-        before = {
-            "left": plan.canvas[1] - plan.offset[1],
-            "right": plan.columns.stop,
-            "top": plan.canvas[0] - plan.offset[0],
-            "bottom": plan.rows.stop,
+        height, width = plan.canvas
+        depth = {
+            "left": plan.offset[1],
+            "right": width - plan.columns.stop,
+            "top": plan.offset[0],
+            "bottom": height - plan.rows.stop,
         }[side]
-        depth = turned.shape[1] - before
         if depth == 0:
             return
-        along = turned.shape[0]
-        origin = 0 if upright else plan.offset[1]
-        bank = view(self.source_detail)
+        upright = side in {"left", "right"}
+        rows = plan.rows if upright else slice(0, height)
+        turned, known = _turn(self.detail[rows], side), _turn(self.known[rows], side)
+        along, before = turned.shape[0], turned.shape[1] - depth
+        bank = _turn(self.source_detail, side)
         small = Bank(
             detail=_shrink(bank, zoom),
-            light=_shrink(view(self.source_light), zoom),
-            usable=_shrink_mask(view(self.background), zoom),
+            light=_shrink(_turn(self.source_light, side), zoom),
+            usable=_shrink_mask(_turn(self.background, side), zoom),
         )
         block = self._block(small)
         if not block:
             turned[:, before:] = like_grain(self.source_detail, self.background, (along, depth), self.rng)
+            known[:, before:] = True
             return
         overlap = min(overlap_of(block), before // zoom)
         inside = slice(before - overlap * zoom, before)
-        light = view(self.light.window(rows, slice(0, plan.canvas[1])))[:, inside.start :]
+        reach = overlap * zoom + depth
+        end = width if upright else height
+        span = slice(0, reach) if side in {"left", "top"} else slice(end - reach, end)
+        window = (rows, span) if upright else (span, slice(0, width))
         strip = Strip(
             border=_shrink(turned[:, inside], zoom),
             known=_shrink_mask(known[:, inside], zoom),
-            light=_shrink(light, zoom),
-            origin=origin // zoom,
+            light=_turn(self.light.window(window[0], window[1], zoom), side),
+            origin=0 if upright else plan.offset[1] // zoom,
             keep_rows=upright,
         )
         copies = quilt(small, strip, block, self.rng)
-        laid = lay(copies, bank, (along, overlap * zoom + depth), zoom)
+        laid = lay(copies, bank, (along, reach), zoom)
         rim = min(3, overlap * zoom)
         seen = known[:, before - rim : before]
         gap = (turned[:, before - rim : before] - laid[:, overlap * zoom - rim : overlap * zoom]) * seen[..., None]
         difference = gap.sum(axis=1) / np.maximum(seen.sum(axis=1), 1)[:, None]
         laid = laid[:, overlap * zoom :]
-        laid += join(difference, seen.any(axis=1), depth, block * zoom, SLACK)
+        laid += join(difference, np.asarray(seen.any(axis=1)), depth, block * zoom, SLACK)
         turned[:, before:] = laid
         known[:, before:] = True
 

@@ -49,10 +49,10 @@ class Light:
     origin: tuple[int, int]
     """(top, left) of the grid on the canvas; not positive."""
 
-    def window(self, rows: slice, columns: slice) -> npt.NDArray[np.float32]:
-        """The light on a window of the canvas, (height, width, 3)."""
-        down = _cubic(rows, self.origin[0], self.cell, self.grid.shape[0])
-        across = _cubic(columns, self.origin[1], self.cell, self.grid.shape[1])
+    def window(self, rows: slice, columns: slice, step: int = 1) -> npt.NDArray[np.float32]:
+        """The light on a window of the canvas, (height, width, 3), for every step × step pixels."""
+        down = _cubic(rows, step, self.origin[0], self.cell, self.grid.shape[0])
+        across = _cubic(columns, step, self.origin[1], self.cell, self.grid.shape[1])
         planes = [down @ self.grid[..., channel].astype(np.float32) @ across.T for channel in range(3)]
         return np.stack(planes, axis=-1)
 
@@ -116,7 +116,9 @@ def _smooth(
     for _ in range(3):  # Tukey's twicing: a shadow's curve comes through as well as its slope
         fine += _local_linear(values - fine, weight, SCALES[0])
     height, width = background.shape
-    down, across = (_cubic(slice(0, size), 0, cell, count) for size, count in zip((height, width), weight.shape, strict=True))
+    down, across = (
+        _cubic(slice(0, size), 1, 0, cell, count) for size, count in zip((height, width), weight.shape, strict=True)
+    )
     grey = fine.mean(axis=-1).astype(np.float32)
     rest = np.where(background, pixels.mean(axis=-1) - down @ grey @ across.T, np.float32(0))
     grain = noise_level(rest, background)
@@ -160,7 +162,11 @@ def _local_linear(values: Grid, weight: npt.NDArray[np.float64], scale: float) -
 
 
 def _bonds(
-    pixels: npt.NDArray[np.float32], background: npt.NDArray[np.bool_], cell: int, shape: tuple[int, int], inside: Window
+    pixels: npt.NDArray[np.float32],
+    background: npt.NDArray[np.bool_],
+    cell: int,
+    shape: tuple[int, int],
+    inside: Window,
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """How strongly each cell holds to the one below it and to the one right of it, 0-1.
 
@@ -230,9 +236,9 @@ def _fill(grid: Grid, known: npt.NDArray[np.bool_], system: sparse.csr_matrix) -
     flat[~fixed] = solve.solve(-(rows[:, fixed] @ flat[fixed]))
 
 
-def _cubic(span: slice, origin: int, cell: int, count: int) -> npt.NDArray[np.float32]:
-    """Catmull-Rom interpolation from cell centres to pixels as a matrix (pixels, cells)."""
-    at = (np.arange(span.start, span.stop) + 0.5 - origin) / cell - 0.5
+def _cubic(span: slice, step: int, origin: int, cell: int, count: int) -> npt.NDArray[np.float32]:
+    """Catmull-Rom interpolation from cell centres to every `step` pixels of a span as a matrix (pixels, cells)."""
+    at = (np.arange(span.start, span.stop, step) + step / 2 - origin) / cell - 0.5
     base = np.floor(at).astype(int)
     t = at - base
     taps = (
@@ -242,6 +248,6 @@ def _cubic(span: slice, origin: int, cell: int, count: int) -> npt.NDArray[np.fl
         (-(t**2) + t**3) / 2,
     )
     matrix = np.zeros((len(at), count), dtype=np.float32)
-    for step, tap in enumerate(taps):
-        np.add.at(matrix, (np.arange(len(at)), np.clip(base + step - 1, 0, count - 1)), tap.astype(np.float32))
+    for number, tap in enumerate(taps):
+        np.add.at(matrix, (np.arange(len(at)), np.clip(base + number - 1, 0, count - 1)), tap.astype(np.float32))
     return matrix

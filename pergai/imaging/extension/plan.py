@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 from pergai.imaging.picture import RGB, Alpha
+
+Bytes = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +52,12 @@ def plan_canvas(source: tuple[int, int], canvas: tuple[int, int]) -> Plan:
     return Plan(canvas=canvas, source=placed, offset=offset, scaled=placed != source)
 
 
-def resample(pixels: RGB, size: tuple[int, int]) -> RGB:
-    """One Lanczos resampling of RGB pixels to (height, width)."""
+def resample(pixels: Bytes, size: tuple[int, int]) -> Bytes:
+    """One Lanczos resampling of RGB pixels or of a coverage plane to (height, width)."""
     return np.asarray(Image.fromarray(pixels).resize((size[1], size[0]), Image.Resampling.LANCZOS))
 
 
-def resample_alpha(alpha: Alpha, size: tuple[int, int]) -> Alpha:
-    """One Lanczos resampling of a coverage plane to (height, width)."""
-    return np.asarray(Image.fromarray(alpha).resize((size[1], size[0]), Image.Resampling.LANCZOS))
+def resample_cut_out(pixels: RGB, alpha: Alpha, size: tuple[int, int]) -> tuple[RGB, Alpha]:
+    """One Lanczos resampling of a cut-out; Pillow weights colours by coverage, so that clear pixels lend no colour."""
+    both = resample(np.dstack([pixels, alpha]), size)
+    return both[..., :3], both[..., 3]

@@ -168,8 +168,8 @@ class _Picker:
 
         ys, xs = np.nonzero(seen)
         if not len(ys):
-            cost = ((self.light[pool] - light) ** 2).mean(axis=-1) / 8.0 + self._prior(pool, home)
-            return self._take(pool[int(np.argmin(cost))])
+            blind = ((self.light[pool] - light) ** 2).mean(axis=-1) / 8.0 + self._prior(pool, home)
+            return self._take(pool[int(np.argmin(blind))])
         energy = float(np.log((target[ys, xs] ** 2).mean() + 1.0))
         take = rng.choice(len(ys), min(SAMPLES, len(ys)), replace=False)
         match = self._difference(pool, ys[take], xs[take], target)
@@ -217,7 +217,7 @@ class _Picker:
         base = self.positions[pool] @ np.array([columns, 1])
         found = self.flat[base[:, None] + (ys * columns + xs)[None, :]]
         found -= target[ys, xs]
-        return np.asarray(np.einsum("nkc,nkc->n", found, found), dtype=np.float32) / (3 * len(ys))
+        return np.asarray(np.einsum("nkc,nkc->n", found, found) / (3 * len(ys)), dtype=np.float32)
 
     def _take(self, winner: np.int64) -> tuple[int, int]:
         """Make a used place and its surroundings dearer for a while."""
@@ -252,7 +252,7 @@ def _cut(
 
 def _path(error: npt.NDArray[np.float32], width: int) -> Mask:
     """The minimum error boundary cut down a column of pixels: True to the right of it."""
-    rows, columns = error.shape
+    rows = len(error)
     total = error.astype(np.float64)
     for row in range(1, rows):
         above = np.pad(total[row - 1], 1, constant_values=np.inf)

@@ -1,0 +1,1 @@
+"""Expand by extension: the embedded engine of the expand tool."""
