@@ -62,12 +62,18 @@ async def suspect_libraries(connection: AsyncConnection) -> list[str]:
     return list((await connection.execute(query)).scalars())
 
 
-async def release(session: AsyncSession, ids: Sequence[UUID] | None = None) -> int:
-    """Processing jobs go back to pending, without blame: all of them, or those of `ids`."""
-    statement = update(Generation).where(_G.c.status == Status.PROCESSING)
-    if ids is not None:
-        statement = statement.where(_G.c.id.in_(ids))
+async def release(session: AsyncSession, ids: Sequence[UUID]) -> int:
+    """Processing jobs go back to pending, without blame."""
+    statement = update(Generation).where(_G.c.status == Status.PROCESSING, _G.c.id.in_(ids))
     result = await session.exec(statement.values(status=Status.PENDING, started_at=None))
+    return int(result.rowcount)
+
+
+async def recover(session: AsyncSession) -> int:
+    """After a crash of the whole server: every processing job goes back to pending, as a suspect, for one of them may
+    have been what killed it."""
+    statement = update(Generation).where(_G.c.status == Status.PROCESSING)
+    result = await session.exec(statement.values(status=Status.PENDING, started_at=None, crashes=_G.c.crashes + 1))
     return int(result.rowcount)
 
 

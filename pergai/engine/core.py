@@ -163,9 +163,10 @@ class Fidelity:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """A job that ended. `error` is "" when it completed; then the file at the job's `target` is on the disk."""
+    """A job that ended. `error` is "" when it completed; then the file at `target` is on the disk."""
 
     job: str
+    target: str = ""
     error: str = ""
     """A code of `pergai.errors`."""
     detail: str = ""

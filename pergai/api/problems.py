@@ -1,0 +1,121 @@
+"""Every error a client sees: RFC 9457 problem details with a stable `code`, and for 422 the wrong fields.
+
+One shape, one table: `pergai/errors.py` has the codes.
+"""
+
+from typing import Any
+
+import msgspec
+import structlog
+from litestar import Request, Response
+from litestar.exceptions import HTTPException, ValidationException
+from litestar.openapi.datastructures import ResponseSpec
+
+from pergai.errors import (
+    FieldError,
+    InvalidRequest,
+    MalformedRequest,
+    MethodNotAllowed,
+    NotFound,
+    PergaiError,
+    TooLarge,
+    Unauthorized,
+    UnsupportedMediaType,
+)
+
+log = structlog.get_logger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+
+
+class FieldProblem(msgspec.Struct, frozen=True):
+    pointer: str
+    detail: str
+
+
+class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An error (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    errors: list[FieldProblem] | None = None
+
+
+def problem_responses(*statuses: int) -> dict[int, ResponseSpec]:
+    """For a route's OpenAPI: it may answer with these errors."""
+    return {
+        status: ResponseSpec(Problem, description="Problem details", media_type=MEDIA_TYPE, generate_examples=False)
+        for status in statuses
+    }
+
+
+def from_pergai(request: Request[Any, Any, Any], error: PergaiError) -> Response[Problem]:
+    if error.status >= 500 and error.status not in (503, 507):
+        log.exception("request failed", path=request.url.path, code=error.code)
+    return to_response(error)
+
+
+def from_http(_: Request[Any, Any, Any], error: HTTPException) -> Response[Problem]:
+    """Litestar's own errors: an unknown route, a wrong method, a body that does not parse or does not fit."""
+    return to_response(_translate(error))
+
+
+def from_anything(request: Request[Any, Any, Any], error: Exception) -> Response[Problem]:
+    log.error("request failed unexpectedly", path=request.url.path, exc_info=error)
+    return to_response(PergaiError("something went wrong here; the server's log says what"))
+
+
+def to_response(error: PergaiError) -> Response[Problem]:
+    body = Problem(
+        type=f"urn:pergai:problem:{error.code}",
+        title=error.title,
+        status=error.status,
+        detail=error.detail,
+        code=error.code,
+        errors=[FieldProblem(field.pointer, field.detail) for field in error.errors] or None,
+    )
+    return Response(body, status_code=error.status, media_type=MEDIA_TYPE, headers=error.headers)
+
+
+def _translate(error: HTTPException) -> PergaiError:
+    if isinstance(error, ValidationException):
+        return _invalid(error)
+    kinds: dict[int, type[PergaiError]] = {
+        400: MalformedRequest,
+        404: NotFound,
+        405: MethodNotAllowed,
+        413: TooLarge,
+        415: UnsupportedMediaType,
+    }
+    if error.status_code == 401:
+        return Unauthorized(error.detail)
+    kind = kinds.get(error.status_code, PergaiError)
+    details = {
+        404: "there is nothing at this address",
+        405: "this address does not take this method",
+        413: "the body is larger than this address takes",
+    }
+    headers = error.headers or {}
+    return kind(details.get(error.status_code) or str(error.detail), headers=headers)
+
+
+def _invalid(error: ValidationException) -> PergaiError:
+    fields = []
+    for item in error.extra or []:
+        if isinstance(item, dict):
+            key = str(item.get("key") or "")
+            pointer = key if item.get("source") in ("query", "header", "cookie") else _pointer(key)
+            fields.append(FieldError(pointer, str(item.get("message", ""))))
+    if not fields:
+        return InvalidRequest(str(error.detail))
+    detail = "; ".join(f"{field.pointer or 'body'}: {field.detail}" for field in fields)
+    return InvalidRequest(detail, errors=fields)
+
+
+def _pointer(key: str) -> str:
+    """Litestar's `data.placement.scale` or `placement.scale` as a JSON pointer."""
+    parts = [part for part in key.replace("[", ".").replace("]", "").split(".") if part and part != "data"]
+    return "".join(f"/{part}" for part in parts)

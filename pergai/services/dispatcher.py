@@ -1,0 +1,301 @@
+"""Between the queue and the engine: claims jobs fairly, sends them, and makes their ends durable.
+
+The order of an end: the engine's file is renamed into place and fsynced, one transaction completes the row and writes the
+webhook's outbox, then the event goes out. A crash between any two of them leaves a job that runs again, or a file that
+`doctor` removes; never a completed row without its file.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import structlog
+
+from pergai.db import queue
+from pergai.db.database import Database
+from pergai.db.tables import Generation, Image, Status
+from pergai.engine.client import EngineClient
+from pergai.engine.core import Job, Result
+from pergai.engine.wire import Beat, Ended, FromEngine, Hello, Loaded, Moved, Ran, Unloaded
+from pergai.errors import EngineCrashed
+from pergai.services import webhooks
+from pergai.services.events import Event, Events
+from pergai.settings import MIB
+from pergai.storage.files import FileStore
+from pergai.telemetry.metrics import Metrics
+
+log = structlog.get_logger(__name__)
+
+EXTENSION = {"png": "png", "jpeg": "jpg", "webp": "webp", "avif": "avif"}
+LONE_CRASHES = 3
+
+
+class Dispatcher:
+    """Hears of the engine (it is the client's Listener) and keeps it fed."""
+
+    def __init__(self, *, database: Database, files: FileStore, events: Events, metrics: Metrics, jobs: int) -> None:
+        self._database = database
+        self._files = files
+        self._events = events
+        self._metrics = metrics
+        self._jobs = jobs
+        self._engine: EngineClient | None = None
+        self._inside: dict[str, Generation] = {}
+        self._last_served: dict[str, int] = {}
+        self._turn = 0
+        self._wake = asyncio.Event()
+        self._resident: set[str] = set()
+        self._device = ""
+        self._ending: set[asyncio.Task[None]] = set()
+        self.draining = False
+
+    def attach(self, engine: EngineClient) -> None:
+        self._engine = engine
+
+    def wake(self) -> None:
+        """Something may be waiting."""
+        self._wake.set()
+
+    def forget(self, generation: UUID) -> None:
+        """The row has ended without the engine; stop working on it."""
+        if self._engine is not None:
+            self._engine.cancel(str(generation))
+
+    async def recover(self) -> int:
+        """At start: what a dead process was working on goes back, as suspects. Returns how many."""
+        async with self._database.write() as session:
+            return await queue.recover(session)
+
+    async def run(self) -> None:
+        """Feed the engine until cancelled."""
+        while True:
+            self._wake.clear()
+            try:
+                while await self._feed():
+                    pass
+            except Exception:
+                log.exception("the queue could not be read; trying again")
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), 2)
+
+    async def drain(self, seconds: float) -> None:
+        """Claim nothing more, let what is inside end, put back what does not."""
+        self.draining = True
+        deadline = time.monotonic() + seconds
+        while (self._inside or self._ending) and time.monotonic() < deadline:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+        if self._engine is not None:
+            await self._engine.stop()
+        if self._ending:
+            await asyncio.wait(self._ending, timeout=10)
+        ids = [row.id for row in self._inside.values()]
+        if ids:
+            async with self._database.write() as session:
+                await queue.release(session, ids)
+        log.info("drained", back_in_queue=len(ids))
+
+    # --- towards the engine ------------------------------------------------------------------------
+
+    async def _feed(self) -> bool:
+        """Send what there is room for; True when something was sent."""
+        engine = self._engine
+        if engine is None or engine.hello is None or not engine.ready or self.draining:
+            return False
+        async with self._database.read() as connection:
+            suspects = await queue.suspect_libraries(connection)
+            waiting = suspects or await queue.waiting_libraries(connection)
+        if suspects and self._inside:
+            return False  # a suspect runs alone: first let the engine run empty
+        room = 1 if suspects else (self._jobs or engine.hello.jobs) - len(self._inside)
+        if room <= 0 or not waiting or any(row.crashes for row in self._inside.values()):
+            return False
+        library = min(waiting, key=lambda name: self._last_served.get(name, 0))
+        share = max(1, room // len(waiting))
+        self._turn += 1
+        self._last_served[library] = self._turn
+        async with self._database.write() as session:
+            rows = await queue.claim(session, library, share, suspects=bool(suspects))
+        for row in rows:
+            self._send(engine, row)
+        await self._return_unsent(rows)
+        return bool(rows)
+
+    def _send(self, engine: EngineClient, row: Generation) -> None:
+        job = Job(
+            id=str(row.id),
+            kind=row.kind,  # type: ignore[arg-type]
+            library=row.library,
+            pipeline=row.pipeline,
+            provider=row.provider,
+            source=str(self._files.local_path(row.library, row.source_key)),
+            source_sha256=row.source_sha256,
+            params=row.params,
+            seed=row.seed,
+            format=row.format,  # type: ignore[arg-type]
+            target=str(self._files.temp_file(f".{EXTENSION[row.format]}")),
+            alone=row.crashes > 0,
+        )
+        with suppress(ConnectionError):
+            engine.submit(job, urgent=row.priority == 0)
+            self._inside[job.id] = row
+            waited = (row.started_at - row.created_at).total_seconds() if row.started_at else 0.0
+            self._metrics.queue_wait_seconds.labels(provider=row.provider).observe(max(0.0, waited))
+            self._events.publish(Event(row.id, Status.PROCESSING, 0.0, "started"))
+
+    async def _return_unsent(self, rows: Sequence[Generation]) -> None:
+        unsent = [row.id for row in rows if str(row.id) not in self._inside]
+        if unsent:
+            async with self._database.write() as session:
+                await queue.release(session, unsent)
+
+    # --- from the engine ---------------------------------------------------------------------------
+
+    async def up(self, hello: Hello) -> None:
+        self._metrics.engine_up.set(1)
+        self._metrics.build(hello.versions)
+        self._device = hello.device
+        self.wake()
+
+    async def down(self, jobs: Sequence[str]) -> None:
+        """The engine died. What was inside goes back as suspects; what killed it alone three times fails."""
+        self._metrics.engine_up.set(0)
+        self._metrics.engine_restarts_total.inc()
+        self._metrics.forget_models()
+        self._resident.clear()
+        rows = [row for job in jobs if (row := self._inside.pop(job, None)) is not None]
+        for row in rows:
+            self._events.forget(row.id)
+        if self.draining or not rows:
+            return
+        reason = EngineCrashed(f"the engine died {LONE_CRASHES} times while it worked on this job alone")
+        lone = len(rows) == 1
+        guilty = [row for row in rows if lone and row.lone_crashes + 1 >= LONE_CRASHES]
+        async with self._database.write() as session:
+            await queue.blame(session, [row.id for row in rows if row not in guilty], lone=lone)
+            for row in guilty:
+                ended = await queue.finish(
+                    session, row.id, status=Status.FAILED, error_code=reason.code, error_detail=reason.detail
+                )
+                if ended is not None:
+                    webhooks.enqueue(session, ended)
+        for row in guilty:
+            self._ended(row, reason.code)
+        self.wake()
+
+    async def heard(self, message: FromEngine) -> None:
+        match message:
+            case Moved(progress):
+                row = self._inside.get(progress.job)
+                if row is not None:
+                    self._events.publish(Event(row.id, Status.PROCESSING, progress.fraction, progress.phase))
+            case Ended(result):
+                row = self._inside.get(result.job)
+                if row is not None:
+                    task = asyncio.create_task(self._finish(row, result))
+                    self._ending.add(task)
+                    task.add_done_callback(self._ending.discard)
+            case Ran(model=model, size=size, seconds=seconds):
+                self._metrics.ran(model, size, seconds)
+            case Loaded(model=model, mib=mib, seconds=seconds):
+                self._resident.add(model)
+                self._metrics.loaded(model, seconds, mib * MIB)
+            case Unloaded(model):
+                self._resident.discard(model)
+                self._metrics.unloaded(model)
+            case Beat() as beat:
+                self._metrics.beat(
+                    self._device,
+                    resident=beat.resident_bytes,
+                    busy_seconds=beat.busy_seconds,
+                    used=beat.device_used_bytes,
+                    total=beat.device_total_bytes,
+                )
+
+    @property
+    def resident_models(self) -> frozenset[str]:
+        """Models on the device now."""
+        return frozenset(self._resident)
+
+    async def _finish(self, row: Generation, result: Result) -> None:
+        try:
+            outcome = await self._completed(row, result) if not result.error else await self._failed(row, result)
+            self._ended(row, outcome)
+        except Exception:
+            # The disk is full or the database is broken: nothing was promised yet, so the job goes back.
+            log.exception("a result could not be kept", generation_id=result.job)
+            with suppress(Exception):
+                async with self._database.write() as session:
+                    await queue.release(session, [row.id])
+            await asyncio.sleep(1)
+        finally:
+            self._inside.pop(result.job, None)
+            self.wake()
+
+    async def _completed(self, row: Generation, result: Result) -> str:
+        extension = EXTENSION[row.format]
+        key = f"generations/{row.id}.{extension}"
+        target = Path(result.target)
+        await asyncio.to_thread(self._files.place, target, row.library, key)
+        async with self._database.write() as session:
+            ended = await queue.finish(
+                session,
+                row.id,
+                status=Status.COMPLETED,
+                result_key=key,
+                model=result.model,
+                width=result.width,
+                height=result.height,
+                report=_report(result),
+            )
+            if ended is not None:
+                session.add(
+                    Image(
+                        library=row.library,
+                        key=key,
+                        sha256=result.sha256,
+                        media_type=f"image/{row.format}",
+                        bytes=result.bytes,
+                        width=result.width,
+                        height=result.height,
+                    )
+                )
+                webhooks.enqueue(session, ended)
+        if ended is None:  # cancelled, or its product was deleted, while it ran
+            await asyncio.to_thread(self._files.remove, row.library, key)
+            return "dropped"
+        for phase, seconds in result.seconds.items():
+            self._metrics.inference_duration_seconds.labels(provider=row.provider, phase=phase).observe(seconds)
+        return "completed"
+
+    async def _failed(self, row: Generation, result: Result) -> str:
+        async with self._database.write() as session:
+            ended = await queue.finish(
+                session, row.id, status=Status.FAILED, error_code=result.error, error_detail=result.detail
+            )
+            if ended is not None:
+                webhooks.enqueue(session, ended)
+        return result.error
+
+    def _ended(self, row: Generation, outcome: str) -> None:
+        self._metrics.generations_total.labels(provider=row.provider, task=row.kind, outcome=outcome).inc()
+        status = Status.COMPLETED if outcome == "completed" else Status.FAILED
+        self._events.publish(Event(row.id, status, 1.0, status))
+
+
+def _report(result: Result) -> dict[str, Any]:
+    return {
+        "notes": list(result.notes),
+        "words": list(result.words),
+        "details": result.details,
+        "fidelity": asdict(result.fidelity) if result.fidelity else None,
+        "seconds": result.seconds,
+        "bytes": result.bytes,
+        "sha256": result.sha256,
+    }

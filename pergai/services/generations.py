@@ -1,0 +1,270 @@
+"""Generations: made durable before they are answered, found, waited for, cancelled. The row is the job."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from sqlalchemy import Select, select
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from pergai.cards.catalogue import Catalogue
+from pergai.cards.structs import PipelineCard, Task
+from pergai.db import queue
+from pergai.db.database import Database
+from pergai.db.tables import Generation, IdempotencyKey, Product, Status
+from pergai.errors import (
+    Cancelled,
+    GenerationNotFound,
+    IdempotencyMismatch,
+    ProductNotFound,
+    QueueFull,
+    QuotaExceeded,
+    ShuttingDown,
+    StillRunning,
+)
+from pergai.ids import new_id
+from pergai.services import requests, webhooks
+from pergai.services.dispatcher import Dispatcher
+from pergai.services.events import Event, Events, until_ended
+from pergai.services.images import Images, stored_bytes
+from pergai.services.providers import Providers
+from pergai.settings import Settings
+
+_G: Any = Generation.__table__  # type: ignore[attr-defined]
+_P: Any = Product.__table__  # type: ignore[attr-defined]
+GENERATION_ID = _G.c.id
+SEEDS = 2**31
+
+
+class Generations:
+    def __init__(
+        self,
+        *,
+        database: Database,
+        catalogue: Catalogue,
+        providers: Providers,
+        images: Images,
+        events: Events,
+        dispatcher: Dispatcher,
+        settings: Settings,
+    ) -> None:
+        self._database = database
+        self._catalogue = catalogue
+        self._providers = providers
+        self._images = images
+        self._events = events
+        self._dispatcher = dispatcher
+        self._settings = settings
+        self._answering: set[tuple[str, str]] = set()
+
+    # --- making ------------------------------------------------------------------------------------
+
+    async def create(
+        self, library: str, kind: Task, asked: Mapping[str, Any], *, idempotency_key: str | None, waited_for: bool
+    ) -> tuple[list[Any], bool]:
+        """Insert the pending rows of one request, durable when this returns; the second value says whether the request had
+        been answered before (Idempotency-Key).
+
+        `asked` holds the fields of the request by their Python names. Raises ProductNotFound, InvalidRequest and its kin,
+        QueueFull, QuotaExceeded, StorageFull, ShuttingDown, IdempotencyMismatch.
+        """
+        if self._dispatcher.draining:
+            raise ShuttingDown("the server is shutting down; try again in a moment", headers={"Retry-After": "10"})
+        fingerprint = _fingerprint(kind, asked)
+        if idempotency_key and (known := await self._answered(library, idempotency_key, fingerprint)):
+            return known, True
+        self._images.require_room()
+        product = await self._product(library, asked["product_id"])
+        provider, pipeline = self._providers.resolve(asked.get("provider"), kind)
+        rows = self._rows(library, kind, asked, product, provider, pipeline, waited_for)
+        async with self._database.write() as session:
+            if idempotency_key and (remembered := await session.get(IdempotencyKey, (library, idempotency_key))):
+                return await self._replay(session, remembered, fingerprint), True
+            if await session.get(Product, product.id) is None:
+                raise ProductNotFound("there is no product with this id in the library of this key")
+            await self._require_capacity(session, library, len(rows))
+            session.add_all(rows)
+            if idempotency_key:
+                ids = [str(row.id) for row in rows]
+                session.add(
+                    IdempotencyKey(library=library, key=idempotency_key, request_sha256=fingerprint, generation_ids=ids)
+                )
+        self._dispatcher.wake()
+        return list(rows), False
+
+    @contextmanager
+    def answering(self, library: str, idempotency_key: str | None) -> Iterator[None]:
+        """Held while a request is being answered: the same key again meanwhile is StillRunning."""
+        if not idempotency_key:
+            yield
+            return
+        mark = (library, idempotency_key)
+        if mark in self._answering:
+            raise StillRunning(
+                "the first request with this Idempotency-Key is still being answered", headers={"Retry-After": "2"}
+            )
+        self._answering.add(mark)
+        try:
+            yield
+        finally:
+            self._answering.discard(mark)
+
+    def _rows(
+        self,
+        library: str,
+        kind: Task,
+        asked: Mapping[str, Any],
+        product: Any,
+        provider: str,
+        pipeline: PipelineCard,
+        waited_for: bool,
+    ) -> list[Generation]:
+        most = self._settings.limits.result_megapixels
+        match kind:
+            case "scene":
+                columns = requests.scene(asked, self._catalogue.scenes, pipeline, most)
+            case "remove-bg":
+                columns = requests.remove_bg(asked, product)
+            case "upscale":
+                columns = requests.upscale(asked, product, pipeline, most)
+            case "expand":
+                columns = requests.expand(asked, product, pipeline, most)
+        webhook_url = asked.get("webhook_url")
+        if webhook_url:
+            webhooks.require_allowed(webhook_url, self._settings.webhooks)
+        seed = asked.get("seed")
+        seed = secrets.randbelow(SEEDS) if seed is None else seed
+        count = asked.get("count") or 1
+        if count > self._settings.limits.count:
+            raise requests.wrong("/count", f"count must be 1 to {self._settings.limits.count}")
+        request_id = new_id()
+        return [
+            Generation(
+                library=library,
+                product_id=product.id,
+                kind=kind,
+                priority=0 if waited_for else 1,
+                provider=provider,
+                pipeline=pipeline.id,
+                seed=seed + variant,
+                variant=variant,
+                request_id=request_id,
+                format=asked.get("format") or "png",
+                source_key=product.image_key,
+                source_sha256=product.image_sha256,
+                webhook_url=webhook_url,
+                **columns,
+            )
+            for variant in range(count)
+        ]
+
+    async def _product(self, library: str, id: UUID | None) -> Any:
+        async with self._database.read() as connection:
+            row = (await connection.execute(select(_P).where(_P.c.id == id, _P.c.library == library))).one_or_none()
+        if row is None:
+            raise ProductNotFound("there is no product with this id in the library of this key")
+        return row
+
+    async def _require_capacity(self, session: AsyncSession, library: str, count: int) -> None:
+        limits = self._settings.limits
+        total, own = await queue.waiting(session, library)
+        if total + count > limits.queue or own + count > limits.queue_per_library:
+            raise QueueFull(
+                f"{own} jobs of this library are waiting ({total} in all); try again when some are done",
+                headers={"Retry-After": "30"},
+            )
+        quota = limits.storage_gib_per_library
+        if quota and await stored_bytes(session, library) >= quota * 1024**3:
+            raise QuotaExceeded(f"this library may keep {quota:g} GiB; remove products or ask for more room")
+
+    async def _answered(self, library: str, key: str, fingerprint: str) -> list[Any]:
+        """What this key was answered with before any limits are looked at again; empty when it is new."""
+        known = select(IdempotencyKey).where(
+            IdempotencyKey.__table__.c.library == library,  # type: ignore[attr-defined]
+            IdempotencyKey.__table__.c.key == key,  # type: ignore[attr-defined]
+        )
+        async with self._database.read() as connection:
+            row = (await connection.execute(known)).one_or_none()
+            if row is None:
+                return []
+            return await self._replay(connection, row, fingerprint)
+
+    async def _replay(self, connection: Any, remembered: Any, fingerprint: str) -> list[Any]:
+        if remembered.request_sha256 != fingerprint:
+            raise IdempotencyMismatch("this Idempotency-Key was used with another request in the last 24 hours")
+        ids = [UUID(id) for id in remembered.generation_ids]
+        rows = (await connection.execute(select(_G).where(_G.c.id.in_(ids)).order_by(_G.c.id))).all()
+        return list(rows)
+
+    # --- reading -----------------------------------------------------------------------------------
+
+    async def get(self, library: str, id: UUID | None) -> Any:
+        """The row. Raises GenerationNotFound, also for another library's."""
+        async with self._database.read() as connection:
+            row = (await connection.execute(select(_G).where(_G.c.id == id, _G.c.library == library))).one_or_none()
+        if row is None:
+            raise GenerationNotFound("there is no generation with this id in the library of this key")
+        return row
+
+    def query(
+        self,
+        library: str,
+        *,
+        status: str | None = None,
+        product_id: UUID | None = None,
+        kind: str | None = None,
+        request_id: UUID | None = None,
+    ) -> Select[Any]:
+        """The list, to be read in pages."""
+        query = select(_G).where(_G.c.library == library)
+        for column, value in (
+            ("status", status),
+            ("product_id", product_id),
+            ("kind", kind),
+            ("request_id", request_id),
+        ):
+            if value is not None:
+                query = query.where(_G.c[column] == value)
+        return query
+
+    def live(self, id: UUID) -> Event | None:
+        """Its progress, while it is in the engine."""
+        return self._events.latest(id)
+
+    async def wait(self, library: str, id: UUID, seconds: float) -> Any:
+        """The row, as soon as it has ended, the time is over or the server shuts down."""
+        with self._events.listen(id) as events:
+            row = await self.get(library, id)
+            if row.status not in (Status.COMPLETED, Status.FAILED) and seconds > 0:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(until_ended(events), seconds)
+                row = await self.get(library, id)
+        return row
+
+    # --- ending ------------------------------------------------------------------------------------
+
+    async def cancel(self, library: str, id: UUID | None) -> Any:
+        """End it as failed with `cancelled`. One that has ended stays as it is. Raises GenerationNotFound."""
+        row = await self.get(library, id)
+        reason = Cancelled("cancelled on request")
+        async with self._database.write() as session:
+            ended = await queue.finish(
+                session, row.id, status=Status.FAILED, error_code=reason.code, error_detail=reason.detail
+            )
+            if ended is not None:
+                webhooks.enqueue(session, ended)
+        if ended is not None:
+            self._dispatcher.forget(ended.id)
+            self._events.publish(Event(ended.id, Status.FAILED, 1.0, "cancelled"))
+        return await self.get(library, row.id)
+
+
+def _fingerprint(kind: Task, asked: Mapping[str, Any]) -> str:
+    return hashlib.sha256(msgspec.json.encode([kind, dict(asked)], order="sorted")).hexdigest()

@@ -1,0 +1,122 @@
+"""aiProvider names: which pipeline does a task, and whether it can be done here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import msgspec
+
+from pergai.cards.catalogue import Catalogue
+from pergai.cards.structs import TASKS, ModelCard, PipelineCard, Provider, Task
+from pergai.cards.weights import status
+from pergai.errors import FieldError, ProviderUnavailable, SettingsError, UnknownProvider
+from pergai.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class TaskOffer:
+    """One task of one provider."""
+
+    task: Task
+    pipeline: PipelineCard
+    models: tuple[ModelCard, ...]
+    unavailable: str
+    """Why it cannot be done here; "" when it can."""
+
+
+class Providers:
+    """The map aiProvider → task → pipeline of the profile, cross-checked with the cards.
+
+    Raises SettingsError at construction when the profile names a pipeline that there is not, or one that does not do the task.
+    """
+
+    def __init__(self, settings: Settings, catalogue: Catalogue) -> None:
+        self._weights = settings.paths.weights
+        self._catalogue = catalogue
+        self._providers = {name: _provider(name, entry) for name, entry in settings.providers.items()}
+        if not self._providers:
+            raise SettingsError("the profile names no providers; see configs/embedded.toml")
+        self._defaults: Mapping[str, str] = {**dict.fromkeys(TASKS, next(iter(self._providers))), **settings.defaults}
+        for name in self._providers:
+            for task in TASKS:
+                self._check(name, task)
+        for key, name in self._defaults.items():
+            if key not in TASKS or name not in self._providers:
+                raise SettingsError(f"defaults.{key}: {name!r} is not one of {', '.join(self._providers)}")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(self._providers)
+
+    def title(self, name: str) -> str:
+        return self._providers[name].title
+
+    def default(self, task: Task) -> str:
+        return self._defaults[task]
+
+    def resolve(self, name: str | None, task: Task) -> tuple[str, PipelineCard]:
+        """The provider's name and the pipeline that does the task.
+
+        Raises UnknownProvider naming the choices, or ProviderUnavailable with the reason.
+        """
+        name = name or self._defaults[task]
+        provider = self._providers.get(name)
+        if provider is None or not provider.pipeline_for(task):
+            able = [choice for choice, entry in self._providers.items() if entry.pipeline_for(task)]
+            what = "is not an aiProvider of this server" if provider is None else f"does not do {task}"
+            detail = f"{name!r} {what}; choose one of {', '.join(able)}"
+            raise UnknownProvider(detail, errors=[FieldError("/aiProvider", detail)])
+        offer = self._offer(provider.pipeline_for(task), task)
+        if offer.unavailable:
+            detail = f"{name!r} cannot do {task} here: {offer.unavailable}"
+            raise ProviderUnavailable(detail, errors=[FieldError("/aiProvider", detail)])
+        return name, offer.pipeline
+
+    def offers(self, name: str) -> list[TaskOffer]:
+        """Everything a provider does, and what keeps it from it."""
+        provider = self._providers[name]
+        return [self._offer(pipeline, task) for task in TASKS if (pipeline := provider.pipeline_for(task))]
+
+    def needed_models(self) -> list[ModelCard]:
+        """The model cards of every pipeline the profile can use, without those that are shut."""
+        cards = {
+            model.id: model
+            for name in self._providers
+            for offer in self.offers(name)
+            if not offer.pipeline.unavailable
+            for model in offer.models
+        }
+        return list(cards.values())
+
+    def _offer(self, pipeline_id: str, task: Task) -> TaskOffer:
+        pipeline = self._catalogue.pipelines[pipeline_id]
+        models = tuple(self._catalogue.models[id] for id in pipeline.models.values())
+        return TaskOffer(task, pipeline, models, pipeline.unavailable or self._lacking(models))
+
+    def _lacking(self, models: tuple[ModelCard, ...]) -> str:
+        lacking = [card.id for card in models if status(card, self._weights / card.id) != "present"]
+        return (
+            f"weights are missing: {', '.join(lacking)} (`pergai models pull {' '.join(lacking)}`)" if lacking else ""
+        )
+
+    def _check(self, name: str, task: Task) -> None:
+        pipeline_id = self._providers[name].pipeline_for(task)
+        if not pipeline_id:
+            return
+        pipeline = self._catalogue.pipelines.get(pipeline_id)
+        if pipeline is None:
+            raise SettingsError(
+                f"providers.{name}.{task}: {pipeline_id!r} is not one of {', '.join(self._catalogue.pipelines)}"
+            )
+        if task not in pipeline.tasks:
+            raise SettingsError(
+                f"providers.{name}.{task}: the pipeline {pipeline_id!r} does {', '.join(pipeline.tasks)}"
+            )
+
+
+def _provider(name: str, entry: Mapping[str, str]) -> Provider:
+    try:
+        return msgspec.convert(dict(entry), Provider)
+    except msgspec.ValidationError as error:
+        raise SettingsError(f"providers.{name}: {error}") from error

@@ -1,0 +1,136 @@
+"""From what a client asks for to what a job needs: names resolved, sizes decided, limits kept. Pure but for the product's row.
+
+Each function returns the columns of a generation row. All errors name the field and the choices.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import Any
+
+from pergai.cards.structs import PipelineCard, SceneCard
+from pergai.engine.core import ExpandParams, Placement, RemoveBgParams, SceneParams, UpscaleParams
+from pergai.errors import FieldError, InvalidRequest, PergaiError, UnknownScene
+from pergai.imaging.ratios import canvas_size, expand_size, parse_ratio, parse_resolution
+
+DEFAULT_BUDGET = 1024 * 1024
+DEFAULT_RATIO = "1:1"
+SCALES = {"1x": 1, "2x": 2, "4x": 4}
+COLOURS = {"white": "#ffffff", "black": "#000000", "grey": "#808080", "gray": "#808080"}
+
+
+def wrong(pointer: str, detail: str) -> InvalidRequest:
+    return InvalidRequest(detail, errors=[FieldError(pointer, detail)])
+
+
+def scene(
+    asked: Mapping[str, Any], scenes: Mapping[str, SceneCard], pipeline: PipelineCard, max_megapixels: float
+) -> dict[str, Any]:
+    """`asked`: scene, customPrompt, negativePrompt, aspectRatio, resolution, placement, view, shadow."""
+    card = scenes.get(asked["scene"])
+    if card is None:
+        detail = f"{asked['scene'][:100]!r} is not a scene; choose one of {', '.join(scenes)}"
+        raise UnknownScene(detail, errors=[FieldError("/scene", detail)])
+    ratio = asked.get("aspect_ratio") or DEFAULT_RATIO
+    with _blaming("/aspectRatio"):
+        shape = parse_ratio(ratio)
+    with _blaming("/resolution"):
+        resolution = parse_resolution(asked["resolution"]) if asked.get("resolution") else None
+        width, height = canvas_size(shape, resolution, DEFAULT_BUDGET)
+    _require_size(width, height, pipeline, max_megapixels, "/resolution" if resolution else "/aspectRatio")
+    params = SceneParams(
+        scene=card.id,
+        width=width,
+        height=height,
+        prompt=asked.get("prompt") or "",
+        negative_prompt=asked.get("negative_prompt") or "",
+        placement=Placement(**(asked.get("placement") or {})),
+        view=asked.get("view") or "auto",
+        shadow=asked.get("shadow") or "auto",
+    )
+    return {
+        "scene": card.id,
+        "prompt": asked.get("prompt"),
+        "negative_prompt": asked.get("negative_prompt"),
+        "aspect_ratio": ratio,
+        "width": width,
+        "height": height,
+        "params": asdict(params),
+    }
+
+
+def remove_bg(asked: Mapping[str, Any], product: Any) -> dict[str, Any]:
+    """`asked`: background, crop, margin, mask_only."""
+    background = (asked.get("background") or "").lower()
+    background = COLOURS.get(background, background)
+    if background in ("", "transparent"):
+        background = ""
+    elif not re.fullmatch(r"#[0-9a-f]{6}", background):
+        raise wrong("/background", f"background must be #rrggbb, transparent or one of {', '.join(COLOURS)}")
+    params = RemoveBgParams(
+        background=background,
+        crop=bool(asked.get("crop")),
+        margin=float(asked.get("margin") or 0.0),
+        mask_only=bool(asked.get("mask_only")),
+    )
+    if params.margin and not params.crop:
+        raise wrong("/margin", "margin needs crop: true")
+    size = {} if params.crop else {"width": product.width, "height": product.height}
+    return {**size, "params": asdict(params)}
+
+
+def upscale(asked: Mapping[str, Any], product: Any, pipeline: PipelineCard, max_megapixels: float) -> dict[str, Any]:
+    """`asked`: scale, width, height, use_sharp."""
+    scale = asked.get("scale") or "1x"
+    if scale not in SCALES:
+        raise wrong("/scale", f"scale must be one of {', '.join(SCALES)}")
+    factor = SCALES[scale]
+    given = (asked.get("width"), asked.get("height"))
+    width = given[0] or (round(product.width * given[1] / product.height) if given[1] else product.width)
+    height = given[1] or (round(product.height * given[0] / product.width) if given[0] else product.height)
+    width, height = max(1, width), max(1, height)
+    _require_size(width * factor, height * factor, pipeline, max_megapixels, "/scale")
+    params = UpscaleParams(
+        scale=factor,  # type: ignore[arg-type]
+        width=width if any(given) else None,
+        height=height if any(given) else None,
+        use_sharp=asked.get("use_sharp", True) is not False,
+    )
+    return {"width": width * factor, "height": height * factor, "params": {**asdict(params)}}
+
+
+def expand(asked: Mapping[str, Any], product: Any, pipeline: PipelineCard, max_megapixels: float) -> dict[str, Any]:
+    """`asked`: ratio, resolution, prompt."""
+    with _blaming("/ratio"):
+        ratio = parse_ratio(asked["ratio"])
+    with _blaming("/resolution"):
+        resolution = parse_resolution(asked["resolution"]) if asked.get("resolution") else None
+        width, height = expand_size(product.width, product.height, ratio, resolution)
+    _require_size(width, height, pipeline, max_megapixels, "/resolution" if resolution else "/ratio")
+    params = ExpandParams(width=width, height=height, prompt=asked.get("prompt") or "")
+    return {
+        "prompt": asked.get("prompt"),
+        "aspect_ratio": asked["ratio"],
+        "width": width,
+        "height": height,
+        "params": asdict(params),
+    }
+
+
+def _require_size(width: int, height: int, pipeline: PipelineCard, max_megapixels: float, pointer: str) -> None:
+    most = min(pipeline.max_megapixels, max_megapixels)
+    if width * height > most * 1_000_000:
+        raise wrong(pointer, f"the result would be {width}x{height}; {pipeline.id} makes at most {most:g} megapixels")
+
+
+@contextmanager
+def _blaming(pointer: str) -> Iterator[None]:
+    """Say which field an error of a parser belongs to."""
+    try:
+        yield
+    except PergaiError as error:
+        error.errors = (FieldError(pointer, error.detail),)
+        raise
