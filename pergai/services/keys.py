@@ -23,6 +23,7 @@ from sqlalchemy import func, select
 from pergai.db.database import Database
 from pergai.db.tables import ApiKey, Library, now
 from pergai.errors import FieldError, InvalidRequest, NotFound
+from pergai.storage.files import parse_library
 
 PREFIX = "pk_"
 DEFAULT_LIBRARY = "default"
@@ -30,7 +31,6 @@ BASE62 = string.digits + string.ascii_uppercase + string.ascii_lowercase
 RANDOM_CHARS = 40
 CHECKSUM_CHARS = 6
 _KEY = re.compile(rf"pk_[0-9A-Za-z]{{{RANDOM_CHARS + CHECKSUM_CHARS}}}")
-_LIBRARY = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _K: Any = ApiKey.__table__  # type: ignore[attr-defined]
 
 
@@ -80,11 +80,10 @@ class Keys:
         name = name.strip()
         if not 1 <= len(name) <= 100 or not name.isprintable():
             raise _wrong("name", "the name of a key must have 1 to 100 printable characters")
-        if not _LIBRARY.fullmatch(library):
-            raise _wrong(
-                "library",
-                "the name of a library must have 1 to 63 characters of a-z, 0-9, - and _, and start with a-z or 0-9",
-            )
+        try:
+            parse_library(library)
+        except InvalidRequest as error:
+            raise _wrong("library", error.detail) from error
         key = generate()
         row = ApiKey(library=library, name=name, sha256=_sha256(key), hint=key[-4:], read_only=read_only)
         async with self._database.write() as session:
