@@ -45,7 +45,8 @@ class Database:
     async def checkpoint(self) -> None:
         """Move the log into the database file."""
         async with self._write_lock, self._writer.connect() as connection:
-            await connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+            raw = await connection.get_raw_connection()  # below SQLAlchemy: a checkpoint must be in no transaction
+            await raw.driver_connection.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)")  # type: ignore[union-attr]
 
     async def close(self) -> None:
         await self._readers.dispose()
