@@ -1,0 +1,144 @@
+"""The device thread: batches, poisoned payloads, memory that runs out, models that come and go."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from pergai.engine.core import Model
+from pergai.engine.device import DeviceLoop
+from pergai.engine.scheduler import Work
+from pergai.errors import ModelUnavailable, OutOfMemory
+
+
+class Diary:
+    """What the device did."""
+
+    def __init__(self) -> None:
+        self.runs: list[tuple[str, int]] = []
+        self.loads: list[str] = []
+        self.unloads: list[str] = []
+
+    def ran(self, model: str, size: int, seconds: float) -> None:
+        self.runs.append((model, size))
+
+    def loaded(self, model: str, mib: int, seconds: float) -> None:
+        self.loads.append(model)
+
+    def unloaded(self, model: str) -> None:
+        self.unloads.append(model)
+
+
+class Doubler:
+    """Doubles numbers; refuses "poison"; has memory for `room` payloads at once."""
+
+    def __init__(self, max_batch: int = 8, room: int = 1000) -> None:
+        self.max_batch = max_batch
+        self.room = room
+        self.gate = threading.Event()
+        self.gate.set()
+
+    def run(self, payloads: Sequence[Any]) -> Sequence[Any]:
+        self.gate.wait(10)
+        if len(payloads) > self.room:
+            raise MemoryError("too much at once")
+        if "poison" in payloads:
+            raise ValueError("cannot digest this")
+        return [payload * 2 for payload in payloads]
+
+
+@contextmanager
+def device(models: dict[str, Any], mib: int = 10, budget: int = 100) -> Iterator[tuple[DeviceLoop, Diary]]:
+    diary = Diary()
+
+    def load(name: str) -> tuple[Model, int]:
+        model = models[name]
+        if isinstance(model, Exception):
+            raise model
+        return model, mib
+
+    loop = DeviceLoop(load=load, stated_mib=lambda _: mib, release=lambda: None, budget_mib=budget, watcher=diary)
+    loop.start()
+    try:
+        yield loop, diary
+    finally:
+        loop.stop()
+        loop.join(10)
+
+
+def work(payload: Any, job: str = "j", model: str = "doubler") -> Work:
+    return Work(job=job, library="a", model=model, shape=None, payload=payload)
+
+
+def test_payloads_of_one_shape_share_a_run() -> None:
+    doubler = Doubler()
+    doubler.gate.clear()
+    with device({"doubler": doubler}) as (loop, diary):
+        futures = [loop.submit(work(number)) for number in range(8)]
+        doubler.gate.set()
+        assert [future.result(10) for future in futures] == [0, 2, 4, 6, 8, 10, 12, 14]
+        assert sum(size for _, size in diary.runs) == 8
+        assert len(diary.runs) <= 3
+
+
+def test_a_poisoned_payload_in_a_batch_of_eight_fails_alone() -> None:
+    doubler = Doubler()
+    doubler.gate.clear()
+    with device({"doubler": doubler}) as (loop, _):
+        futures = [loop.submit(work("poison" if number == 3 else number)) for number in range(8)]
+        doubler.gate.set()
+        with pytest.raises(ValueError, match="digest"):
+            futures[3].result(10)
+        assert [future.result(10) for i, future in enumerate(futures) if i != 3] == [0, 2, 4, 8, 10, 12, 14]
+
+
+def test_a_batch_too_large_for_the_memory_is_halved_until_it_fits() -> None:
+    doubler = Doubler(room=2)
+    doubler.gate.clear()
+    with device({"doubler": doubler}) as (loop, diary):
+        futures = [loop.submit(work(number)) for number in range(8)]
+        doubler.gate.set()
+        assert [future.result(10) for future in futures] == [0, 2, 4, 6, 8, 10, 12, 14]
+        assert max(size for _, size in diary.runs) == 2
+
+
+def test_a_payload_that_does_not_even_fit_alone_fails_with_advice_after_the_others_were_unloaded() -> None:
+    with device({"doubler": Doubler(room=0), "other": Doubler()}) as (loop, diary):
+        assert loop.submit(work(1, model="other")).result(10) == 2
+        with pytest.raises(OutOfMemory, match="smaller"):
+            loop.submit(work(1)).result(10)
+        assert diary.unloads == ["other"]
+
+
+def test_models_leave_when_their_memory_is_needed_and_come_back() -> None:
+    with device({name: Doubler() for name in "abc"}, mib=50, budget=100) as (loop, diary):
+        for name in "abca":
+            assert loop.submit(work(1, model=name)).result(10) == 2
+        assert diary.loads == ["a", "b", "c", "a"]
+        assert diary.unloads == ["a", "b"]
+
+
+def test_a_model_that_cannot_be_loaded_fails_its_payloads_and_no_others() -> None:
+    with device({"broken": RuntimeError("not a checkpoint"), "doubler": Doubler()}) as (loop, _):
+        broken = loop.submit(work(1, model="broken"))
+        with pytest.raises(ModelUnavailable, match="not a checkpoint"):
+            broken.result(10)
+        assert loop.submit(work(2)).result(10) == 4
+
+
+def test_a_withdrawn_job_is_not_run() -> None:
+    doubler = Doubler(max_batch=1)
+    doubler.gate.clear()
+    with device({"doubler": doubler}) as (loop, diary):
+        first = loop.submit(work(1, job="first"))
+        second = loop.submit(work(2, job="second"))
+        loop.withdraw("second")
+        doubler.gate.set()
+        assert first.result(10) == 2
+        assert second.cancelled()
+        assert loop.submit(work(3, job="third")).result(10) == 6
+        assert len(diary.runs) == 2
