@@ -1,0 +1,86 @@
+"""The last steps of every job: provenance, encoding, the fidelity receipt, and the file on the disk."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+from pergai.cards.structs import PipelineCard
+from pergai.engine.core import Fidelity, Job, Outcome, Reference, Result
+from pergai.errors import JobError
+from pergai.imaging.decode import decode
+from pergai.imaging.encode import ImageFormat, encode
+from pergai.imaging.fidelity import EXACT, LIMITS, receipt, require
+from pergai.imaging.picture import Picture
+from pergai.imaging.provenance import xmp_packet
+
+
+def deliver(job: Job, outcome: Outcome, *, pipeline: PipelineCard) -> Result:
+    """Encode the outcome, prove that the product is untouched, and write the file at `job.target`, synced.
+
+    The encoded bytes are decoded again, so no file is ever delivered that does not open. Renaming the file and syncing
+    its folder is up to the storage. Raises ProductAltered beyond the limits of `imaging/fidelity.py`, TooLarge when
+    the format cannot hold the size.
+    """
+    if outcome.reference is not None:
+        # Before a codec can hide anything: here the product must be exact, whatever the format.
+        require(receipt(outcome.reference.pixels, outcome.reference.where, outcome.pixels), EXACT)
+    content = encode(
+        outcome.pixels, outcome.alpha, job.format, grey=outcome.grey, xmp=_provenance(job, outcome, pipeline)
+    )
+    height, width = outcome.pixels.shape[:2]
+    stored = decode(content, max_pixels=width * height)
+    if (stored.width, stored.height) != (width, height):
+        raise JobError(f"the encoded file came out as {stored.width}×{stored.height} instead of {width}×{height}")
+    fidelity = _fidelity(outcome.reference, stored, job.format) if outcome.reference is not None else None
+    _write(Path(job.target), content)
+    return Result(
+        job=job.id,
+        target=job.target,
+        width=width,
+        height=height,
+        bytes=len(content),
+        sha256=hashlib.sha256(content).hexdigest(),
+        model=outcome.model,
+        notes=outcome.notes,
+        words=outcome.words,
+        details=dict(outcome.details),
+        fidelity=fidelity,
+    )
+
+
+def _provenance(job: Job, outcome: Outcome, pipeline: PipelineCard) -> bytes:
+    return xmp_packet(
+        outcome.ai_made,
+        {
+            "generation": job.id,
+            "kind": job.kind,
+            "provider": job.provider,
+            "pipeline": pipeline.id,
+            "model": outcome.model,
+            "seed": job.seed,
+            "scene": job.params.get("scene"),
+            "prompt": job.params.get("prompt"),
+            "negativePrompt": job.params.get("negative_prompt"),
+            "source": job.source_sha256,
+            "notes": outcome.notes,
+        },
+    )
+
+
+def _fidelity(reference: Reference, stored: Picture, format: ImageFormat) -> Fidelity:
+    found = receipt(reference.pixels, reference.where, stored.pixels)
+    require(found, LIMITS[format])
+    return Fidelity(
+        max_difference=found.max_difference,
+        mean_difference=round(found.mean_difference, 4),
+        checked_pixels=found.checked_pixels,
+    )
+
+
+def _write(target: Path, content: bytes) -> None:
+    with target.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
