@@ -1,0 +1,64 @@
+"""The product's own pixels on top of a picture."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from pergai.imaging.picture import RGB, Alpha
+
+
+def over(foreground: RGB, alpha: Alpha, background: RGB) -> RGB:
+    """alpha * foreground + (1 - alpha) * background, in sRGB as the eye expects of an edge.
+
+    Where alpha is 255 the result equals the foreground exactly, where it is 0 the background.
+    """
+    cover = alpha.astype(np.float32)[..., None] / 255
+    mixed = np.rint(foreground * cover + background * (1 - cover)).astype(np.uint8)
+    mixed = np.where((alpha == 255)[..., None], foreground, mixed)
+    return np.where((alpha == 0)[..., None], background, mixed)
+
+
+def inside(alpha: Alpha, margin: int = 2) -> npt.NDArray[np.bool_]:
+    """Where the product is solid, `margin` pixels away from anything that is not."""
+    solid = alpha == 255
+    if margin <= 0 or not solid.any():
+        return solid
+    eroded: npt.NDArray[np.bool_] = ndimage.binary_erosion(solid, np.ones((3, 3), bool), iterations=margin)
+    return eroded
+
+
+def fill_behind(picture: npt.NDArray[np.float32], hole: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
+    """Continue a picture (height, width, channels) smoothly into a hole: each pixel of the hole takes a mean of the
+    nearest known pixels, the nearer the stronger (push-pull pyramid)."""
+    if not hole.any():
+        return picture
+    known = (~hole).astype(np.float32)[..., None]
+    filled = _pull(picture * known, known)
+    return np.where(hole[..., None], filled, picture).astype(np.float32)
+
+
+def _pull(weighted: npt.NDArray[np.float32], weight: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    mean = weighted / np.maximum(weight, 1e-6)
+    if weight.min() > 0 or min(weight.shape[:2]) <= 1:
+        return mean
+    height, width = weight.shape[:2]
+    pad = ((0, height % 2), (0, width % 2), (0, 0))
+    small_colour = _halved(np.pad(weighted, pad))
+    small_weight = _halved(np.pad(weight, pad))
+    scale = np.minimum(small_weight, 1) / np.maximum(small_weight, 1e-6)
+    coarse = _pull(small_colour * scale, small_weight * scale)
+    finer = _doubled(coarse)[:height, :width]
+    share = np.minimum(weight, 1)
+    return mean * share + finer * (1 - share)
+
+
+def _halved(plane: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    return plane[0::2, 0::2] + plane[1::2, 0::2] + plane[0::2, 1::2] + plane[1::2, 1::2]
+
+
+def _doubled(plane: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    big = plane.repeat(2, axis=0).repeat(2, axis=1)
+    smooth: npt.NDArray[np.float32] = ndimage.uniform_filter(big, size=(3, 3, 1), mode="nearest")
+    return smooth

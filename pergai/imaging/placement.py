@@ -1,0 +1,122 @@
+"""Where the product stands on the canvas, and the one resampling that brings it there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from pergai.imaging.picture import RGB, Alpha, Matte
+
+SOLID = 16
+"""Alpha below this is no part of the product's bounding box."""
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A rectangle of pixels; right and bottom are exclusive."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+    @property
+    def width(self) -> int:
+        return self.right - self.left
+
+    @property
+    def height(self) -> int:
+        return self.bottom - self.top
+
+
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """Where to put the product: its size over the canvas' size, and where its anchor goes (0-1)."""
+
+    height: float
+    """Largest height of the product over the height of the canvas."""
+    width: float
+    """Largest width of the product over the width of the canvas."""
+    x: float
+    y: float
+    anchor: Literal["bottom", "center", "top"]
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A product on its canvas."""
+
+    foreground: RGB
+    """(height, width, 3); black where there is no product."""
+    alpha: Alpha
+    box: Box
+    """The product's bounding box on the canvas; parts may lie outside the picture."""
+    scale: float
+    """Pixels of the canvas a pixel of the source; 1.0: not resampled."""
+
+
+def bounding_box(alpha: Alpha, threshold: int = SOLID) -> Box | None:
+    """The box of all pixels at or above the threshold; None when there are none."""
+    solid = alpha >= threshold
+    rows = np.flatnonzero(solid.any(axis=1))
+    columns = np.flatnonzero(solid.any(axis=0))
+    if rows.size == 0:
+        return None
+    return Box(int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
+
+
+def fit(box: Box, width: int, height: int, spot: Spot, snap: float = 0.03) -> float:
+    """The scale that fits a box to its spot on a canvas. Within `snap` of 1 it is 1, so that nothing is resampled."""
+    scale = min(spot.height * height / box.height, spot.width * width / box.width)
+    return 1.0 if abs(scale - 1) <= snap else scale
+
+
+def place(matte: Matte, width: int, height: int, spot: Spot) -> Placed | None:
+    """Put a cut-out on an empty canvas. None when the matte is empty.
+
+    Moves by whole pixels; resamples once with a Lanczos filter (widened when shrinking, so that it averages) on
+    premultiplied colours, or not at all at scale 1.
+    """
+    box = bounding_box(matte.alpha)
+    if box is None:
+        return None
+    scale = fit(box, width, height, spot)
+    foreground, alpha = _resized(matte, box, scale)
+    h, w = alpha.shape
+    left = round(spot.x * width - w / 2)
+    top = round(spot.y * height - {"bottom": h, "center": h / 2, "top": 0}[spot.anchor])
+    canvas = np.zeros((height, width, 3), np.uint8)
+    cover = np.zeros((height, width), np.uint8)
+    y0, y1, x0, x1 = max(top, 0), min(top + h, height), max(left, 0), min(left + w, width)
+    if y0 < y1 and x0 < x1:
+        canvas[y0:y1, x0:x1] = foreground[y0 - top : y1 - top, x0 - left : x1 - left]
+        cover[y0:y1, x0:x1] = alpha[y0 - top : y1 - top, x0 - left : x1 - left]
+    canvas[cover == 0] = 0
+    return Placed(canvas, cover, Box(left, top, left + w, top + h), scale)
+
+
+def _resized(matte: Matte, box: Box, scale: float) -> tuple[RGB, Alpha]:
+    region = np.s_[box.top : box.bottom, box.left : box.right]
+    alpha, foreground = matte.alpha[region], matte.foreground[region]
+    if scale == 1.0:
+        return foreground, alpha
+    size = (max(1, round(box.width * scale)), max(1, round(box.height * scale)))
+    cover = alpha.astype(np.float32) / 255
+    smaller = _lanczos(cover, size)
+    planes = [_lanczos(foreground[..., c] * cover, size) for c in range(3)]
+    solid = np.maximum(smaller, 1e-3)
+    colour = np.stack([plane / solid for plane in planes], axis=-1)
+    return _bytes(colour), _bytes(smaller * 255)
+
+
+def _lanczos(plane: npt.NDArray[np.float32], size: tuple[int, int]) -> npt.NDArray[np.float32]:
+    image = Image.fromarray(np.ascontiguousarray(plane, np.float32))
+    return np.asarray(image.resize(size, Image.Resampling.LANCZOS), np.float32)
+
+
+def _bytes(values: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
+    return np.clip(np.rint(values), 0, 255).astype(np.uint8)

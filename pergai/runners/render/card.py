@@ -1,0 +1,233 @@
+"""The product as geometry: a body that fills exactly its silhouette, seen from the camera.
+
+The body is the product's visual hull cut by a prism over its footprint. The lower outline of the matte, followed
+along the camera's rays to the floor, is the front edge of the footprint; mirrored, it is the back edge. Each ray
+through the silhouette is inside the prism between two depths: the front and the back of the body. So it touches
+the floor where the photo does, has depth for light to wrap round, and never peeks out behind the product's pixels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+from scipy import ndimage
+
+from pergai.imaging.picture import RGB, Alpha
+from pergai.imaging.placement import Box, bounding_box
+from pergai.runners.render.camera import View
+from pergai.runners.render.geometry import Mesh
+
+Floats = npt.NDArray[np.float64]
+
+COLUMNS = 190
+"""Cells across the product's longer side."""
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """The product's body and its own pixels on it."""
+
+    mesh: Mesh
+    """uv run over the texture, v upward."""
+    texture: RGB
+    footprint: tuple[float, float, float]
+    """Half width, and the front and the back edge of the footprint, in units."""
+
+
+def lowest_point(alpha: Alpha) -> tuple[int, int] | None:
+    """Pixel (x, y) on the base line: the middle of the lowest rows of the silhouette."""
+    box = bounding_box(alpha, 128)
+    if box is None:
+        return None
+    band = alpha[max(box.bottom - max(2, box.height // 60), 0) : box.bottom, box.left : box.right] >= 128
+    columns = np.flatnonzero(band.any(axis=0))
+    return box.left + int((columns[0] + columns[-1]) // 2), box.bottom
+
+
+def build(foreground: RGB, alpha: Alpha, view: View) -> Card | None:
+    """The body of a placed product (at the camera's size). None where nothing is solid enough to cast a shadow."""
+    box = bounding_box(alpha, 128)
+    if box is None:
+        return None
+    step = max(1.0, max(box.width, box.height) / COLUMNS)
+    x, y, cover = _samples(alpha, box, step)
+    vertices, triangles, rim = _contour(cover)
+    px = np.interp(vertices[:, 0], np.arange(len(x)), x)
+    py = np.interp(vertices[:, 1], np.arange(len(y)), y)
+    rays = view.rays(px, py)
+    near, far, footprint = _flat(cover, vertices, rays, view) if view.pitch > 75 else _standing(alpha, box, rays, view)
+    origin = np.asarray(view.origin)
+    front, back = origin + rays * near[:, None], origin + rays * far[:, None]
+    count = len(vertices)
+    walls = [
+        np.stack([rim[:, 0], rim[:, 1], rim[:, 1] + count], 1),
+        np.stack([rim[:, 0], rim[:, 1] + count, rim[:, 0] + count], 1),
+    ]
+    faces = np.concatenate([triangles, triangles[:, ::-1] + count, *walls])
+    texture, region = _texture(foreground, alpha, box)
+    uv = np.stack([(px - region.left) / region.width, 1 - (py - region.top) / region.height], -1)
+    mesh = Mesh(
+        np.concatenate([front, back]).astype(np.float32),
+        faces.astype(np.uint32),
+        np.concatenate([uv, uv]).astype(np.float32),
+    )
+    return Card(mesh, texture, footprint)
+
+
+def _samples(alpha: Alpha, box: Box, step: float) -> tuple[Floats, Floats, Floats]:
+    """Coverage on a grid of `step` pixels, one cell of clear rim all round."""
+    smooth = (
+        ndimage.gaussian_filter(alpha.astype(np.float64) / 255, max(step / 3, 0.3)) if step > 1.5 else alpha / 255.0
+    )
+    x = np.arange(box.left - 1.5 * step, box.right + 1.5 * step, step)
+    y = np.arange(box.top - 1.5 * step, box.bottom + 1.5 * step, step)
+    gy, gx = np.meshgrid(y - 0.5, x - 0.5, indexing="ij")
+    cover = ndimage.map_coordinates(smooth, [gy, gx], order=1, mode="constant")
+    cover[0], cover[-1], cover[:, 0], cover[:, -1] = 0, 0, 0, 0
+    return x, y, cover
+
+
+# Marching squares. Points of a cell: corners 0-3 (clockwise from the top left), edge points 4-7 (top, right, bottom,
+# left). For each pattern of solid corners: the polygons that fill the solid part.
+_POLYGONS: dict[int, list[list[int]]] = {
+    1: [[0, 4, 7]], 2: [[4, 1, 5]], 3: [[0, 1, 5, 7]], 4: [[5, 2, 6]], 5: [[0, 4, 5, 2, 6, 7]],
+    6: [[4, 1, 2, 6]], 7: [[0, 1, 2, 6, 7]], 8: [[7, 6, 3]], 9: [[0, 4, 6, 3]], 10: [[4, 1, 5, 6, 3, 7]],
+    11: [[0, 1, 5, 6, 3]], 12: [[7, 5, 2, 3]], 13: [[0, 4, 5, 2, 3]], 14: [[4, 1, 2, 3, 7]], 15: [[0, 1, 2, 3]],
+}  # fmt: skip
+
+
+def _contour(cover: Floats, level: float = 0.5) -> tuple[Floats, npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """The area where coverage is above `level`: vertices (n, 2) in cells, triangles (m, 3), and the edges (k, 2) of
+    its rim."""
+    rows, columns = cover.shape
+    solid = cover >= level
+    pattern = solid[:-1, :-1] * 1 + solid[:-1, 1:] * 2 + solid[1:, 1:] * 4 + solid[1:, :-1] * 8
+    corner = np.arange(rows * columns).reshape(rows, columns)
+    across = rows * columns + corner
+    down = 2 * rows * columns + corner
+    parts = []
+    for value, polygons in _POLYGONS.items():
+        i, j = np.nonzero(pattern == value)
+        ids = np.stack([
+            corner[i, j], corner[i, j + 1], corner[i + 1, j + 1], corner[i + 1, j],
+            across[i, j], down[i, j + 1], across[i + 1, j], down[i, j],
+        ], 1)  # fmt: skip
+        parts += [ids[:, [p[0], p[k], p[k + 1]]] for p in polygons for k in range(1, len(p) - 1)]
+    triangles = np.concatenate(parts)
+    used, flat = np.unique(triangles, return_inverse=True)
+    gy, gx = np.divmod(used % (rows * columns), columns)
+    kind = used // (rows * columns)
+    x, y = gx.astype(np.float64), gy.astype(np.float64)
+    here = cover[gy, gx]
+    right, below = cover[gy, np.minimum(gx + 1, columns - 1)], cover[np.minimum(gy + 1, rows - 1), gx]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        x = np.where(kind == 1, x + np.clip((level - here) / (right - here), 0, 1), x)
+        y = np.where(kind == 2, y + np.clip((level - here) / (below - here), 0, 1), y)
+    faces = flat.reshape(-1, 3)
+    edges = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
+    key = np.sort(edges, axis=1)
+    _, index, counts = np.unique(key, axis=0, return_index=True, return_counts=True)
+    return np.stack([x, y], -1), faces, edges[index[counts == 1]]
+
+
+def _standing(alpha: Alpha, box: Box, rays: Floats, view: View) -> tuple[Floats, Floats, tuple[float, float, float]]:
+    """Front and back depth along each ray, for a product that stands on the floor."""
+    xs, front = _footprint_front(alpha, box, view)
+    middle = float(front.max())
+    half = float(xs[-1] - xs[0]) / 2
+    least = 0.16 * 2 * half
+    back = np.maximum(2 * middle - front, front + least)
+    origin, forward = np.asarray(view.origin), np.asarray(view.forward)
+    # The prism in coordinates of the camera's heading: a lateral and a level axis on the floor.
+    right = np.asarray(view.right)
+    level = np.array([forward[0], forward[1], 0.0]) / np.hypot(forward[0], forward[1])
+    lateral, ahead, fall = rays @ right, rays @ level, rays[:, 2]
+    start = float(origin @ level)
+    t_near, t_far = np.empty(len(rays)), np.empty(len(rays))
+    # The lateral position hardly changes along a ray inside the body: two rounds settle it.
+    t_near[:] = view.distance
+    t_far[:] = view.distance
+    for _ in range(3):
+        t_near = (np.interp(lateral * t_near, xs, front) - start) / ahead
+        t_far = (np.interp(lateral * t_far, xs, back) - start) / ahead
+    floor = np.where(fall < -1e-9, -origin[2] / np.minimum(fall, -1e-9), np.inf)
+    t_near, t_far = np.minimum(t_near, floor), np.minimum(t_far, floor)
+    lowest_top = np.minimum(origin[2] + fall * t_near, origin[2] + fall * t_far)
+    cap = float(lowest_top.max()) * 1.04 + 1e-3
+    entering = np.where(
+        (fall < -1e-9) & (origin[2] + fall * t_near > cap), (cap - origin[2]) / np.minimum(fall, -1e-9), t_near
+    )
+    t_near = np.minimum(entering, t_far)
+    thin = 1e-3
+    return t_near - thin, np.maximum(t_far - thin, t_near), (half, float(front.min()), float(back.max()))
+
+
+def _footprint_front(alpha: Alpha, box: Box, view: View) -> tuple[Floats, Floats]:
+    """The front edge of the footprint: lateral positions (ascending) and how far behind the origin it lies there."""
+    solid = alpha[max(box.top, 0) : box.bottom, box.left : box.right] >= 128
+    columns = np.flatnonzero(solid.any(axis=0))
+    lowest = (box.bottom - np.argmax(solid[::-1], axis=0))[columns].astype(np.float64)
+    x = box.left + columns + 0.5
+    hull = _lower_hull(np.stack([x, lowest], -1))
+    px = np.linspace(x[0], x[-1], 129)
+    py = np.interp(px, hull[:, 0], hull[:, 1])
+    rays = view.rays(px, py)
+    origin = np.asarray(view.origin)
+    level = np.array([view.forward[0], view.forward[1], 0.0])
+    level /= np.linalg.norm(level)
+    falling = rays[:, 2] < -1e-6
+    t = np.where(falling, -origin[2] / np.where(falling, rays[:, 2], -1.0), np.inf)
+    ahead = np.where(falling, origin @ level + (rays @ level) * np.where(falling, t, 0), np.inf)
+    lateral = (rays @ np.asarray(view.right)) * view.distance
+    ahead = np.maximum(ahead, 0.0)
+    start = int(np.argmin(ahead))
+    # What overhangs the foot (a bowl, a handle) rises faster than a round foot could: it has no footprint.
+    for step in (1, -1):
+        for i in range(start + step, len(px) if step == 1 else -1, step):
+            if ahead[i] > 1.1 * abs(lateral[i] - lateral[start]) + 0.01:
+                ahead[i] = ahead[i - step]
+    return lateral, ahead
+
+
+def _lower_hull(points: Floats) -> Floats:
+    """The lower boundary (largest y) of the convex hull of points with ascending x."""
+    hull: list[Floats] = []
+    for point in points:
+        while len(hull) >= 2:
+            a, b = hull[-2], hull[-1]
+            if (b[0] - a[0]) * (point[1] - a[1]) - (b[1] - a[1]) * (point[0] - a[0]) < 0:
+                break
+            hull.pop()
+        hull.append(point)
+    return np.asarray(hull)
+
+
+def _flat(
+    cover: Floats, vertices: Floats, rays: Floats, view: View
+) -> tuple[Floats, Floats, tuple[float, float, float]]:
+    """Front and back depth along each ray, for a product that lies on the floor seen from above: a cushion, higher
+    towards its middle."""
+    inside = ndimage.distance_transform_edt(cover >= 0.5)
+    reach = float(inside.max())
+    height = 0.16 * min(1.0, 2 * reach / max(cover.shape) * 1.6)
+    rise = np.sqrt(np.clip(1 - (1 - np.clip(inside / (0.6 * reach + 1e-9), 0, 1)) ** 2, 0, 1)) * 0.8 + 0.2
+    h = height * ndimage.map_coordinates(rise, [vertices[:, 1], vertices[:, 0]], order=1, mode="nearest")
+    fall = np.minimum(rays[:, 2], -1e-9)
+    z = view.origin[2]
+    half = float(np.ptp(vertices[:, 0])) / 2
+    return (h - z) / fall, (1e-3 - z) / fall, (half, -half, half)
+
+
+def _texture(foreground: RGB, alpha: Alpha, box: Box, longest: int = 768) -> tuple[RGB, Box]:
+    """The product's own pixels over its bounding box; where it is clear, its nearest colours."""
+    region = Box(max(box.left, 0), max(box.top, 0), min(box.right, alpha.shape[1]), min(box.bottom, alpha.shape[0]))
+    cut = np.s_[region.top : region.bottom, region.left : region.right]
+    solid = alpha[cut] >= 128
+    nearest = ndimage.distance_transform_edt(~solid, return_distances=False, return_indices=True)
+    pixels = foreground[cut][tuple(nearest)]
+    image = Image.fromarray(np.ascontiguousarray(pixels))
+    image.thumbnail((longest, longest), Image.Resampling.BOX)
+    return np.asarray(image), region

@@ -1,0 +1,127 @@
+"""From light to a photograph: metering, tone curve, bokeh, grain. Of the set only; the product is never touched."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from pergai.imaging.picture import RGB, Alpha
+from pergai.runners.render.colour import LUMINANCE, from_linear, linear
+from pergai.runners.render.spec import Bokeh, Look
+
+Floats = npt.NDArray[np.float32]
+
+WHITE = 0.86
+"""Where a correctly lit white surface lands, in linear light, before the tone curve."""
+
+
+def meter(colour: Floats, albedo: Floats, use: npt.NDArray[np.bool_], centre: tuple[float, float]) -> float:
+    """How brightly a white surface is lit where the product stands: the light over the albedo, most of all near
+    `centre` (x, y in pixels), without the brightest and the darkest."""
+    height, width = use.shape
+    step = max(1, height // 256)
+    y, x = np.mgrid[0:height:step, 0:width:step]
+    reach = 0.28 * max(height, width)
+    weight = np.exp(-((x - centre[0]) ** 2 + (y - centre[1]) ** 2) / (2 * reach**2))
+    own = albedo[::step, ::step] @ LUMINANCE
+    light = (colour[::step, ::step] @ LUMINANCE) / np.maximum(own, 0.02)
+    weight = weight * use[::step, ::step] * (own > 0.03)
+    if weight.sum() < 1e-6:
+        return max(float(np.mean(colour @ LUMINANCE)), 1e-4)
+    order = np.argsort(light, axis=None)
+    share = np.cumsum(weight.ravel()[order])
+    return max(float(light.ravel()[order][np.searchsorted(share, 0.7 * share[-1])]), 1e-4)
+
+
+def tone(colour: Floats, look: Look, white: float) -> Floats:
+    """Linear light to sRGB 0-1: exposure for a white of level `white`, then a curve that keeps colours true and rolls
+    highlights off (Khronos PBR Neutral, 2024), contrast round middle grey, saturation."""
+    exposed = colour * (WHITE * 2.0**look.exposure / white)
+    grey = (exposed @ LUMINANCE)[..., None]
+    exposed = np.maximum(grey + (exposed - grey) * look.saturation, 0)
+    picture = from_linear(_neutral(exposed))
+    if look.contrast:
+        curve = picture * picture * (3 - 2 * picture)
+        picture = picture + (curve - picture) * look.contrast
+    return np.clip(picture, 0, 1).astype(np.float32)
+
+
+def _neutral(colour: Floats, start: float = 0.8 - 0.04, desaturation: float = 0.15) -> Floats:
+    low = colour.min(axis=-1, keepdims=True)
+    offset = np.where(low < 0.08, low - 6.25 * low * low, 0.04)
+    lifted = colour - offset
+    peak = lifted.max(axis=-1, keepdims=True)
+    room = 1.0 - start
+    pressed = 1.0 - room * room / (peak + room - start)
+    scaled = lifted * (np.where(peak < start, peak, pressed) / np.maximum(peak, 1e-6))
+    share = 1.0 - 1.0 / (desaturation * (peak - pressed) + 1.0)
+    whitened = scaled * (1 - share) + pressed * share
+    return np.where(peak < start, lifted, whitened).astype(np.float32)
+
+
+def seamless(colour: Floats, albedo: Floats) -> Floats:
+    """Pure white with shadows: light against that of the evenly lit floor, exactly 1.0 wherever hardly any is missing.
+    Beyond the horizon, where nothing is, counts as lit."""
+    own = albedo @ LUMINANCE
+    solid = np.clip(own / max(float(np.percentile(own, 90)), 1e-3), 0, 1)
+    luma = colour @ LUMINANCE
+    white = float(np.percentile(luma[solid > 0.98], 70)) if (solid > 0.98).any() else float(luma.max())
+    ratio = np.clip(luma / max(white, 1e-6), 0, 1) * solid + (1 - solid)
+    missing = np.clip((1 - ratio - 0.025) / 0.975, 0, 1)
+    missing = missing * np.clip(missing / 0.06, 0, 1) ** 0.5
+    shade = from_linear(1 - missing)
+    return np.repeat(shade[..., None], 3, axis=-1).astype(np.float32)
+
+
+def with_bokeh(colour: Floats, bokeh: Bokeh, level: float, random: np.random.Generator) -> Floats:
+    """Discs of light far out of focus, added to linear light. `level` is the light of a white surface."""
+    if not bokeh.count:
+        return colour
+    height, width = colour.shape[:2]
+    out = colour.copy()
+    for _ in range(bokeh.count):
+        radius = bokeh.size * height * float(random.uniform(0.55, 1.25))
+        x, y = float(random.uniform(-0.05, 1.05)) * width, float(random.uniform(-0.05, bokeh.lowest)) * height
+        rgb = np.asarray(linear(bokeh.colours[int(random.integers(len(bokeh.colours)))]), np.float32)
+        power = bokeh.power * level * float(random.uniform(0.12, 0.75)) * (1 - 0.5 * max(y / height, 0) / bokeh.lowest)
+        x0, x1 = max(int(x - radius - 3), 0), min(int(x + radius + 4), width)
+        y0, y1 = max(int(y - radius - 3), 0), min(int(y + radius + 4), height)
+        if x0 >= x1 or y0 >= y1:
+            continue
+        gy, gx = np.mgrid[y0:y1, x0:x1]
+        r = np.hypot(gx - x, gy - y)
+        soft = max(radius * 0.06, 1.0)
+        disc = np.clip((radius - r) / soft + 0.5, 0, 1) * (0.72 + 0.28 * (r / radius) ** 3)
+        out[y0:y1, x0:x1] += (power * disc)[..., None].astype(np.float32) * rgb
+    return out
+
+
+def source_noise(source: RGB, alpha: Alpha) -> float:
+    """The source's own grain inside the product, as a deviation in 1/255 (robust: Immerkær 1996 with a median)."""
+    luma = source.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
+    kernel = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
+    response = np.abs(ndimage.convolve(luma, kernel, mode="nearest"))
+    inside = response[ndimage.binary_erosion(alpha == 255, iterations=2)]
+    return float(np.median(inside) / 0.6745 / 6.0) if inside.size > 500 else 1.0
+
+
+def grained(picture: Floats, deviation: float, random: np.random.Generator) -> Floats:
+    """Fine grain of a deviation in 1/255, weaker in deep shadows and in highlights. Also dithers away banding."""
+    noise = random.standard_normal(picture.shape[:2], dtype=np.float32)
+    coarse = ndimage.gaussian_filter(noise, 0.7)
+    luma = picture @ np.array([0.299, 0.587, 0.114], np.float32)
+    strength = (0.45 + 0.55 * np.clip(4 * luma * (1 - luma), 0, 1)) * deviation / 255
+    return (picture + ((0.5 * noise + 0.5 * coarse / 0.4) * strength)[..., None]).astype(np.float32)
+
+
+def vignetted(picture: Floats, amount: float) -> Floats:
+    if not amount:
+        return picture
+    height, width = picture.shape[:2]
+    y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
+    return (picture * (1 - amount * np.clip((x * x + y * y) / 2, 0, 1) ** 1.4)[..., None]).astype(np.float32)
+
+
+def to_bytes(picture: Floats) -> RGB:
+    return np.clip(np.rint(picture * 255), 0, 255).astype(np.uint8)

@@ -1,0 +1,181 @@
+"""What each material is to the light: its texture, its size, its gloss, as a BSDF description.
+
+A description is a nested dictionary in Mitsuba's own vocabulary, with `Texture` where a bitmap goes; `model.py`
+turns it into the real thing on the device thread. Textures are painted once and kept on the disk.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pergai.runners.render.colour import linear, srgb
+from pergai.runners.render.noise import Noise
+from pergai.runners.render.spec import Finish
+from pergai.runners.render.textures import PAINTERS, quantised
+
+TEXTURE_SIZE = 2048
+REVISION = 3
+"""Counts up when a painter changes, so that old cached textures are not used."""
+
+
+@dataclass(frozen=True, slots=True)
+class Texture:
+    """A bitmap of a description."""
+
+    array: npt.NDArray[Any]
+    """(height, width[, 3]) uint8 or float32."""
+    raw: bool = False
+    """Numbers, not sRGB colours."""
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """One entry of the table."""
+
+    colour: str
+    accent: str
+    period: float = 2.0
+    """Units that the texture covers; 0 for a plain colour."""
+    roughness: float = 0.8
+    specular: float = 0.5
+    bump: float = 1.0
+    principled: Mapping[str, float] = field(default_factory=dict)
+    """Further parameters of the principled BSDF."""
+    conductor: str = ""
+    thin: float = 0.0
+    """Share of light that goes through a leaf or a petal."""
+    dielectric: bool = False
+
+
+MATERIALS: dict[str, Material] = {
+    "paper": Material("#e9e6e1", "#d0ccc4", 3.0, 0.9, 0.25),
+    "plaster": Material("#e6ddd0", "#c2b39c", 3.2, 0.85, 0.2, 0.7),
+    "concrete": Material("#b6b3ad", "#85827c", 3.0, 0.7, 0.4),
+    "marble": Material("#f3f1ed", "#83868c", 2.6, 0.12, 0.5, principled={"clearcoat": 0.3}),
+    "travertine": Material("#e6d9c3", "#b39a78", 2.4, 0.5, 0.4),
+    "terrazzo": Material("#efe9e0", "#c98d6b", 2.4, 0.16, 0.5),
+    "stone": Material("#8a8680", "#4c4a47", 2.6, 0.7, 0.4),
+    "asphalt": Material("#6b6b6b", "#2a2a2a", 2.4, 0.75, 0.4),
+    "wood": Material("#b98555", "#6f4423", 2.8, 0.45, 0.45),
+    "planks": Material("#c39a6b", "#7a5230", 3.2, 0.45, 0.45),
+    "herringbone": Material("#c39a6b", "#7a5230", 3.2, 0.4, 0.45),
+    "linen": Material("#e3dccd", "#a89a82", 1.6, 0.9, 0.2, principled={"sheen": 0.4}),
+    "velvet": Material("#7a1f2d", "#2f0a10", 1.8, 0.9, 0.2, principled={"sheen": 1.0, "sheen_tint": 0.6}),
+    "silk": Material("#d9b8a8", "#a57f70", 1.4, 0.34, 0.5, principled={"sheen": 0.6, "sheen_tint": 0.5}),
+    "leather": Material("#7a4a2b", "#3f2313", 1.8, 0.45, 0.5),
+    "sand": Material("#e6cfa6", "#b08f60", 1.6, 0.95, 0.2),
+    "snow": Material("#f5f8fc", "#d5e0ee", 1.6, 0.65, 0.4),
+    "moss": Material("#6f8a3a", "#2b3d18", 1.6, 0.95, 0.2, principled={"sheen": 0.5, "sheen_tint": 0.8}),
+    "tiles": Material("#e9eeee", "#b5b5b0", 2.2, 0.1, 0.5),
+    "water": Material("#1d3a44", "#12252b", 2.6, 0.03, 0.6, principled={"clearcoat": 1.0, "clearcoat_gloss": 1.0}),
+    "ceramic": Material("#f2efe9", "#d8d4cc", 0.0, 0.28, 0.5, principled={"clearcoat": 0.6, "clearcoat_gloss": 0.95}),
+    "lacquer": Material("#20242a", "#101010", 0.0, 0.06, 0.5, principled={"clearcoat": 1.0, "clearcoat_gloss": 1.0}),
+    "acrylic": Material("#e8eef2", "#cfd8de", 0.0, 0.04, 0.6, principled={"clearcoat": 1.0, "clearcoat_gloss": 1.0}),
+    "gold": Material("#e6b65a", "#b98a35", 0.0, 0.16, conductor="Au"),
+    "copper": Material("#d98b66", "#a4603f", 0.0, 0.18, conductor="Cu"),
+    "chrome": Material("#d8dadc", "#8a8a8e", 0.0, 0.07, conductor="Cr"),
+    "steel": Material("#c9c9cc", "#8a8a8e", 1.2, 0.28, 0.5, principled={"metallic": 1.0, "anisotropic": 0.6}),
+    "glass": Material("#ffffff", "#ffffff", 0.0, 0.0, dielectric=True),
+    "frosted": Material("#ffffff", "#ffffff", 0.0, 0.25, dielectric=True),
+    "leaf": Material("#4f7138", "#2d4a22", 0.0, 0.45, 0.5, thin=0.45),
+    "petal": Material("#f1c9d0", "#d99aa8", 0.0, 0.7, 0.2, thin=0.5),
+    "glow": Material("#ffd9a0", "#ffd9a0", 0.0),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Surface:
+    """A BSDF and how its texture lies on a mesh whose uv are in units."""
+
+    bsdf: dict[str, Any]
+    period: float = 0.0
+    turn: float = 0.0
+    offset: tuple[float, float] = (0.0, 0.0)
+    glow: tuple[float, float, float] | None = None
+    """Radiance of a surface that shines."""
+
+
+def surface(finish: Finish, cache: Path, offset: tuple[float, float] = (0.0, 0.0)) -> Surface:
+    """The description of a finish. Paints its textures when they are not yet in `cache`."""
+    material = MATERIALS[finish.material]
+    colour, accent = finish.colour or material.colour, finish.accent or _second(finish, material)
+    roughness = material.roughness if finish.gloss is None else max(1 - finish.gloss, 0.02)
+    if finish.material == "glow":
+        r, g, b = linear(colour)
+        return Surface({"type": "diffuse", "reflectance": _rgb(colour)}, glow=(r, g, b))
+    if material.conductor:
+        metal: dict[str, Any] = {"type": "roughconductor", "material": material.conductor, "alpha": roughness**1.5}
+        if finish.colour:
+            metal = {"type": "principled", "base_color": _rgb(colour), "metallic": 1.0, "roughness": roughness}
+        return Surface({"type": "twosided", "bsdf": metal})
+    if material.dielectric:
+        return Surface(_glass(finish, colour))
+    if material.thin:
+        return Surface({
+            "type": "principledthin", "base_color": _rgb(colour), "roughness": roughness,
+            "diff_trans": 2 * material.thin, "eta": 1.4,
+        })  # fmt: skip
+    bsdf: dict[str, Any] = {"type": "principled", "roughness": roughness, "specular": material.specular}
+    bsdf |= material.principled
+    period = material.period * finish.scale
+    if not period:
+        bsdf["base_color"] = _rgb(colour)
+        return Surface({"type": "twosided", "bsdf": bsdf})
+    maps = painted(finish.material, colour, accent, cache)
+    bsdf["base_color"] = {"type": "bitmap", "bitmap": Texture(maps["colour"])}
+    if "roughness" in maps:
+        rough = maps["roughness"].astype(np.float32) / 255
+        rough = np.clip(rough * (roughness / max(float(rough.mean()), 1e-3)), 0.02, 1)
+        bsdf["roughness"] = {"type": "bitmap", "raw": True, "bitmap": Texture(rough, raw=True)}
+    if "relief" in maps and material.bump:
+        height = Texture(maps["relief"], raw=True)
+        bump = {"type": "bitmap", "raw": True, "bitmap": height}
+        bsdf = {"type": "bumpmap", "arbitrary": bump, "scale": material.bump * period, "bsdf": bsdf}
+    return Surface({"type": "twosided", "bsdf": bsdf}, period, finish.turn, offset)
+
+
+def painted(name: str, colour: str, accent: str, cache: Path, size: int = TEXTURE_SIZE) -> dict[str, npt.NDArray[Any]]:
+    """The maps of one material, from the cache or freshly painted; the same for ever for the same arguments."""
+    key = hashlib.sha256(f"{name} {colour} {accent} {size} {REVISION}".encode()).hexdigest()[:20]
+    path = cache / "textures" / f"{name}-{key}.npz"
+    try:
+        with np.load(path) as kept:
+            return dict(kept)
+    except (OSError, ValueError, EOFError, KeyError):
+        path.unlink(missing_ok=True)
+    seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big")
+    maps = quantised(PAINTERS[name](Noise(size, seed), srgb(colour), srgb(accent)))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as part:
+        np.savez(part, **maps)  # type: ignore[arg-type]
+    os.replace(part.name, path)  # noqa: PTH105 - one atomic step
+    return maps
+
+
+def _second(finish: Finish, material: Material) -> str:
+    """The accent that goes with another main colour than the material's own: the same shift from it."""
+    if not finish.colour:
+        return material.accent
+    own, accent, colour = srgb(material.colour), srgb(material.accent), srgb(finish.colour)
+    shifted = np.clip(colour * (accent + 0.02) / (own + 0.02), 0, 1)
+    return "#" + "".join(f"{round(float(v) * 255):02x}" for v in shifted)
+
+
+def _rgb(colour: str) -> dict[str, Any]:
+    return {"type": "rgb", "value": list(linear(colour))}
+
+
+def _glass(finish: Finish, colour: str) -> dict[str, Any]:
+    tint = {"specular_transmittance": _rgb(colour)} if finish.colour else {}
+    if finish.material == "frosted":
+        return {"type": "roughdielectric", "alpha": 0.18, "int_ior": 1.49, **tint}
+    return {"type": "dielectric", "int_ior": 1.5, **tint}

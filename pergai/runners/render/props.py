@@ -1,0 +1,249 @@
+"""Things on the set: from a prop's table to a mesh."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from pergai.runners.render import geometry as g
+from pergai.runners.render.geometry import Mesh
+from pergai.runners.render.spec import Prop
+
+Random = np.random.Generator
+Maker = Callable[[Prop, Random], Mesh]
+
+
+def build(prop: Prop, random: Random) -> Mesh:
+    """All copies of a prop, standing on z = 0 of the floor, where its table says."""
+    maker = _MAKERS[prop.kind]
+    if prop.count == 1:
+        return g.moved(maker(prop, random), (*prop.at, prop.z), prop.heading)
+    copies = []
+    for _ in range(prop.count):
+        x, y = _spot(prop, random)
+        strewn = maker(prop, random)
+        strewn = g.scaled(strewn, float(random.uniform(0.75, 1.2)))
+        z = prop.z + float(random.random()) * prop.above
+        tilt = float(random.uniform(-70, 70)) if prop.above else 0.0
+        copies.append(g.moved(strewn, (x, y, z), float(random.uniform(0, 360)), tilt))
+    return g.join(copies)
+
+
+def _spot(prop: Prop, random: Random) -> tuple[float, float]:
+    for _ in range(200):
+        x = prop.at[0] + float(random.uniform(-1, 1)) * prop.spread[0]
+        y = prop.at[1] + float(random.uniform(-1, 1)) * prop.spread[1]
+        if np.hypot(x, y) >= prop.clear:
+            break
+    return x, y
+
+
+def _size(prop: Prop, *defaults: float) -> list[float]:
+    """The prop's sizes, the missing ones as a share of the first."""
+    given = list(prop.size)
+    return given + [given[0] * share for share in defaults[len(given) :]]
+
+
+def _sphere(prop: Prop, random: Random) -> Mesh:
+    return g.ball(prop.size[0])
+
+
+def _block(prop: Prop, random: Random) -> Mesh:
+    width, depth, height = _size(prop, 1, 1, 1)[:3]
+    return g.block(width, depth, height)
+
+
+def _cylinder(prop: Prop, random: Random) -> Mesh:
+    radius, height = _size(prop, 1, 1)[:2]
+    return g.cylinder(radius, height)
+
+
+def _arch(prop: Prop, random: Random) -> Mesh:
+    width, depth, height, thickness = _size(prop, 1, 0.25, 1.3, 0.2)[:4]
+    return g.arch(width, depth, height, thickness)
+
+
+def _panel(prop: Prop, random: Random) -> Mesh:
+    width, depth, height = _size(prop, 1, 0.1, 1.4)[:3]
+    return g.panel(width, depth, height)
+
+
+def _disc(prop: Prop, random: Random) -> Mesh:
+    """A round plate on edge, facing the camera."""
+    radius, thickness = _size(prop, 1, 0.06)[:2]
+    return g.moved(g.moved(g.cylinder(radius, thickness), (0, 0, 0), 0, 90), (0, thickness, radius))
+
+
+def _ring(prop: Prop, random: Random) -> Mesh:
+    radius, thickness = _size(prop, 1, 0.05)[:2]
+    return g.ring(radius, thickness)
+
+
+def _stairs(prop: Prop, random: Random) -> Mesh:
+    width, depth, height = _size(prop, 1, 0.8, 0.5)[:3]
+    steps = 4
+    parts = []
+    for i in range(steps):
+        run = depth * (steps - i) / steps
+        parts.append(g.moved(g.block(width, run, height / steps), (0, (depth - run) / 2, height * i / steps)))
+    return g.join(parts)
+
+
+def _column(prop: Prop, random: Random) -> Mesh:
+    """A fluted column on a square foot."""
+    radius, height = _size(prop, 1, 8)[:2]
+    angle = np.linspace(0, 2 * np.pi, 289)
+    flute = 1 - 0.06 * np.abs(np.cos(12 * angle))
+    z = np.linspace(0.12 * height * 0.4, height, 5)
+    r = radius * flute[None] * (1 - 0.08 * (z / height))[:, None]
+    points = np.stack([r * np.cos(angle), r * np.sin(angle), np.broadcast_to(z[:, None], r.shape)], -1)
+    uv = np.stack(np.broadcast_arrays(angle[None] * radius, z[:, None]), -1)
+    shaft = g.sheet(points.astype(np.float32), uv.astype(np.float32))
+    foot = g.block(radius * 2.5, radius * 2.5, radius * 0.35)
+    return g.join([shaft, foot, g.moved(g.cylinder(radius * 1.15, radius * 0.3, radius * 0.14), (0, 0, radius * 0.35))])
+
+
+def _leaf(prop: Prop, random: Random) -> Mesh:
+    length, width = _size(prop, 1, 0.45)[:2]
+    leaf = g.blade(length, width, droop=float(random.uniform(-0.3, 0.5)), fold=float(random.uniform(0.05, 0.3)))
+    return g.moved(leaf, (0, 0, 0.012 + 0.05 * length * float(random.random())))
+
+
+def _petal(prop: Prop, random: Random) -> Mesh:
+    length, width = _size(prop, 1, 0.85)[:2]
+    petal = g.blade(length, width, droop=float(random.uniform(-0.9, -0.3)), fold=0.25, blunt=0.55)
+    return g.moved(petal, (0, 0, 0.015))
+
+
+def _stone(prop: Prop, random: Random) -> Mesh:
+    radius, flat = (prop.size[0], prop.size[1] if len(prop.size) > 1 else 0.6)
+    return g.pebble(radius, flat, random)
+
+
+def _branch(prop: Prop, random: Random) -> Mesh:
+    """A twig with alternating leaves that rises and arches over; it starts at its foot."""
+    length, leaf = _size(prop, 1, 0.24)[:2]
+    t = np.linspace(0, 1, 24)
+    lean, bend = random.uniform(0.25, 0.6), random.uniform(0.2, 0.6)
+    path = np.stack(
+        [length * (lean * t + 0.25 * bend * t**2), length * 0.08 * np.sin(3 * t), length * (t - 0.35 * bend * t**2)], -1
+    )
+    parts = [g.tube(path.astype(np.float32), length * 0.009, 8)]
+    for k in range(2, 24):
+        size = leaf * (1.15 - 0.5 * t[k]) * float(random.uniform(0.8, 1.1))
+        blade = g.blade(size, size * 0.42, droop=float(random.uniform(0.1, 0.7)), fold=0.2, n=9)
+        side = 1 if k % 2 else -1
+        parts.append(
+            g.moved(blade, path[k], -90 + side * float(random.uniform(35, 75)), float(random.uniform(-10, 50)))
+        )
+    return g.join(parts)
+
+
+def _plant(prop: Prop, random: Random) -> Mesh:
+    """A tuft of long arching leaves, as of a house plant."""
+    height, width = _size(prop, 1, 0.14)[:2]
+    parts = []
+    for k in range(26):
+        blade = g.blade(
+            height * float(random.uniform(0.7, 1.1)),
+            width * float(random.uniform(0.7, 1.2)),
+            float(random.uniform(0.3, 1.3)),
+            0.35,
+            21,
+        )
+        parts.append(g.moved(blade, (0, 0, 0), k * 137.5, float(random.uniform(35, 85))))
+    return g.join(parts)
+
+
+def _grass(prop: Prop, random: Random) -> Mesh:
+    """A tuft of thin blades."""
+    height, width = _size(prop, 1, 0.035)[:2]
+    parts = []
+    for _ in range(14):
+        blade = g.blade(height * float(random.uniform(0.6, 1.1)), width, float(random.uniform(0.2, 1.0)), 0.2, 9, 0.6)
+        spot = random.normal(0, 0.06 * height, 2)
+        parts.append(g.moved(blade, (*spot, 0), float(random.uniform(0, 360)), float(random.uniform(55, 88))))
+    return g.join(parts)
+
+
+def _fir(prop: Prop, random: Random) -> Mesh:
+    """A conifer twig lying or standing: needles all round a stem."""
+    length, needle = _size(prop, 1, 0.16)[:2]
+    parts = [
+        g.tube(
+            np.stack(
+                [0 * np.linspace(0, 1, 8), length * np.linspace(0, 1, 8), 0.03 + 0 * np.linspace(0, 1, 8)], -1
+            ).astype(np.float32),
+            length * 0.012,
+            6,
+        )
+    ]
+    for k in range(150):
+        t = k / 150
+        blade = g.blade(needle * (1.05 - 0.6 * t), needle * 0.10, 0.1, 0.1, 5)
+        turn = float(random.choice([-1, 1])) * float(random.uniform(25, 65))
+        parts.append(g.moved(blade, (0, length * (0.04 + 0.95 * t), 0.03), turn, float(random.uniform(-20, 45))))
+    return g.join(parts)
+
+
+def _flake(prop: Prop, random: Random) -> Mesh:
+    return g.moved(g.disc(prop.size[0], 0.004, 12), (0, 0, 0), 0, float(random.uniform(-12, 12)))
+
+
+def _gift(prop: Prop, random: Random) -> Mesh:
+    width, depth, height = _size(prop, 1, 1, 0.7)[:3]
+    return g.block(width, depth, height, 0.006)
+
+
+def _ribbon(prop: Prop, random: Random) -> Mesh:
+    """The ribbon round a gift of the same size, with a bow."""
+    width, depth, height = _size(prop, 1, 1, 0.7)[:3]
+    band, out = width * 0.14, 0.006
+    parts = [
+        g.block(band, depth + 2 * out, height + out, 0.003),
+        g.block(width + 2 * out, band, height + out, 0.003),
+    ]
+    for side in (-1, 1):
+        loop = g.ring(width * 0.13, width * 0.028)
+        loop = g.moved(loop, (0, 0, 0), 0, 55 * side)
+        parts.append(g.moved(loop, (side * width * 0.10, 0, height + out), 35 * side))
+    return g.join(parts)
+
+
+def _tube(prop: Prop, random: Random) -> Mesh:
+    """A neon tube: a ring of light facing the camera, or a bar when it has a length."""
+    radius, thickness = _size(prop, 1, 0.03)[:2]
+    if len(prop.size) > 2:
+        path = np.stack([np.zeros(12), np.zeros(12), np.linspace(0, prop.size[2], 12)], -1)
+        return g.tube(path.astype(np.float32), thickness)
+    return g.ring(radius, thickness)
+
+
+def _wall(prop: Prop, random: Random) -> Mesh:
+    width, height = _size(prop, 1, 1)[:2]
+    return g.extruded(np.array([[0, 0], [0, height]], np.float32), width)
+
+
+def _book(prop: Prop, random: Random) -> Mesh:
+    width, depth, height = _size(prop, 1, 0.72, 0.13)[:3]
+    return g.block(width, depth, height, 0.008)
+
+
+def _cone(prop: Prop, random: Random) -> Mesh:
+    radius, height = _size(prop, 1, 2.2)[:2]
+    return g.cone(radius, height)
+
+
+def _berries(prop: Prop, random: Random) -> Mesh:
+    return g.join([
+        g.moved(g.ball(prop.size[0], 20), (*random.normal(0, prop.size[0] * 1.6, 2), 0)) for _ in range(5)
+    ])  # fmt: skip
+
+
+_MAKERS: dict[str, Maker] = {
+    "sphere": _sphere, "block": _block, "cylinder": _cylinder, "arch": _arch, "panel": _panel, "disc": _disc,
+    "ring": _ring, "slab": _block, "stairs": _stairs, "column": _column, "leaves": _leaf, "petals": _petal,
+    "stones": _stone, "branch": _branch, "plant": _plant, "grass": _grass, "fir": _fir, "flakes": _flake,
+    "gift": _gift, "ribbon": _ribbon, "tube": _tube, "wall": _wall, "book": _book, "cone": _cone, "berries": _berries,
+}  # fmt: skip

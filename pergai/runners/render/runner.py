@@ -1,0 +1,58 @@
+"""The runner `render`: a product's photo on a rendered set."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+
+from pergai.engine.core import Desk, Job, Outcome, SceneParams
+from pergai.imaging.decode import decode
+from pergai.runners.cutout import cut_out
+from pergai.runners.render import shoot, vocabulary
+from pergai.runners.render.model import Light
+from pergai.runners.render.spec import check
+
+
+class Render:
+    """Decode, cut out, adjust the set to the prompt, stand the product in it, render its light, and put the product's own
+    pixels on top.
+
+    Pipeline options: `samples` (paths a pixel), `depth` (their longest), `light_pixels` (the light is rendered at
+    this squared at most). Models: `matte`, `engine`.
+    """
+
+    async def run(self, job: Job, desk: Desk) -> Outcome:
+        params = msgspec.convert(job.params, SceneParams)
+        models, options = desk.pipeline.models, desk.pipeline.options
+        photo_set = check(desk.scene(params.scene))
+        source = await desk.cpu(decode, Path(job.source))
+        matte = await cut_out(job, desk, source, models["matte"])
+        desk.progress(0.35, "set")
+        adjusted = vocabulary.adjust(photo_set, params.prompt, params.negative_prompt)
+        planned = await desk.cpu(
+            lambda: shoot.plan(
+                adjusted.photo_set,
+                params,
+                source,
+                matte,
+                seed=job.seed,
+                cache=desk.cache,
+                samples=int(options.get("samples", 8)),
+                depth=int(options.get("depth", 5)),
+                light_pixels=int(options.get("light_pixels", shoot.LIGHT_PIXELS)),
+            )
+        )
+        desk.progress(0.45, "light")
+        light: Light = await desk.device(models["engine"], planned.take)
+        desk.progress(0.85, "develop")
+        outcome = await desk.cpu(shoot.finish, planned, light)
+        details = {**outcome.details, "unusedWords": list(adjusted.unused)} if adjusted.unused else outcome.details
+        return replace(
+            outcome,
+            model="+".join((models["matte"], models["engine"])),
+            notes=(*source.notes, *outcome.notes, *(f"word_not_used:{word}" for word in adjusted.unused)),
+            words=adjusted.words,
+            details=details,
+        )
