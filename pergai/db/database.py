@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import event
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, async_sessionmaker, create_async_engine
-from sqlmodel.ext.asyncio.session import AsyncSession
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
 READERS = 4
 
@@ -28,7 +27,7 @@ class Database:
         self._write_lock = asyncio.Lock()
         self._writer = _engine(path, 1, _WRITER_PRAGMAS)
         self._readers = _engine(path, READERS, _READER_PRAGMAS)
-        self._sessions = async_sessionmaker(self._writer, class_=AsyncSession, expire_on_commit=False)
+        self._sessions = async_sessionmaker(self._writer, expire_on_commit=False)
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncSession]:

@@ -12,8 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import case, func, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
-from sqlmodel.ext.asyncio.session import AsyncSession
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from pergai.db.tables import Generation, Status, now
 
@@ -52,7 +51,7 @@ async def claim(session: AsyncSession, library: str, limit: int, *, suspects: bo
         .values(status=Status.PROCESSING, started_at=now())
         .returning(Generation)
     )
-    rows = (await session.exec(statement)).scalars().all()
+    rows = (await session.execute(statement)).scalars().all()
     return sorted(rows, key=lambda row: (row.priority, row.id))
 
 
@@ -65,21 +64,21 @@ async def suspect_libraries(connection: AsyncConnection) -> list[str]:
 async def release(session: AsyncSession, ids: Sequence[UUID]) -> int:
     """Processing jobs go back to pending, without blame."""
     statement = update(Generation).where(_G.c.status == Status.PROCESSING, _G.c.id.in_(ids))
-    result = await session.exec(statement.values(status=Status.PENDING, started_at=None))
-    return int(result.rowcount)
+    statement = statement.values(status=Status.PENDING, started_at=None).returning(_G.c.id)
+    return len((await session.execute(statement)).all())
 
 
 async def recover(session: AsyncSession) -> int:
     """After a crash of the whole server: every processing job goes back to pending, as a suspect, for one of them may
     have been what killed it."""
     statement = update(Generation).where(_G.c.status == Status.PROCESSING)
-    result = await session.exec(statement.values(status=Status.PENDING, started_at=None, crashes=_G.c.crashes + 1))
-    return int(result.rowcount)
+    values = {"status": Status.PENDING, "started_at": None, "crashes": _G.c.crashes + 1}
+    return len((await session.execute(statement.values(values).returning(_G.c.id))).all())
 
 
 async def blame(session: AsyncSession, ids: Sequence[UUID], *, lone: bool) -> None:
     """The engine died with these jobs in it: back to pending, as suspects."""
-    await session.exec(
+    await session.execute(
         update(Generation)
         .where(_G.c.id.in_(ids), _G.c.status == Status.PROCESSING)
         .values(
@@ -101,7 +100,7 @@ async def finish(
         .values(completed_at=now(), **values)
         .returning(Generation)
     )
-    return (await session.exec(statement)).scalars().one_or_none()
+    return (await session.execute(statement)).scalars().one_or_none()
 
 
 async def fail_waiting(session: AsyncSession, product_id: UUID, *, code: str, detail: str) -> Sequence[Generation]:
@@ -112,7 +111,7 @@ async def fail_waiting(session: AsyncSession, product_id: UUID, *, code: str, de
         .values(status=Status.FAILED, error_code=code, error_detail=detail, completed_at=now())
         .returning(Generation)
     )
-    return (await session.exec(statement)).scalars().all()
+    return (await session.execute(statement)).scalars().all()
 
 
 async def depth(connection: AsyncConnection) -> dict[str, int]:

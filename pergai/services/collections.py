@@ -82,8 +82,8 @@ class Collections:
         """Its images stay. Raises CollectionNotFound."""
         collection = await self._find(library, id)
         async with self._database.write() as session:
-            await session.exec(delete(CollectionItem).where(_N.c.collection_id == collection.id))
-            await session.exec(delete(Collection).where(_C.c.id == collection.id))
+            await session.execute(delete(CollectionItem).where(_N.c.collection_id == collection.id))
+            await session.execute(delete(Collection).where(_C.c.id == collection.id))
 
     async def add(self, library: str, id: UUID | None, generation_id: UUID | None) -> tuple[Item, bool]:
         """The item, and whether it is new; the same generation again gives the same item.
@@ -113,10 +113,10 @@ class Collections:
         """Take one item out. Raises CollectionNotFound, GenerationNotFound."""
         collection = await self._find(library, id)
         async with self._database.write() as session:
-            gone = await session.exec(
-                delete(CollectionItem).where(_N.c.collection_id == collection.id, _N.c.id == item_id)
+            gone = await session.execute(
+                delete(CollectionItem).where(_N.c.collection_id == collection.id, _N.c.id == item_id).returning(_N.c.id)
             )
-            if not gone.rowcount:
+            if not gone.all():
                 raise GenerationNotFound("there is no item with this id in the collection")
 
     async def _find(self, library: str, id: UUID | None) -> Row[Any]:

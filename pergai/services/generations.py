@@ -12,7 +12,7 @@ from uuid import UUID
 
 import msgspec
 from sqlalchemy import Select, select
-from sqlmodel.ext.asyncio.session import AsyncSession
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from pergai.cards.catalogue import Catalogue
 from pergai.cards.structs import PipelineCard, Task

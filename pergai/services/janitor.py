@@ -51,13 +51,13 @@ class Janitor:
         swept = await asyncio.to_thread(self._files.sweep_temp, self._settings.temp_hours * 3600)
         expired = now() - timedelta(hours=self._settings.idempotency_hours)
         async with self._database.write() as session:
-            keys = await session.exec(delete(IdempotencyKey).where(_K.c.created_at < expired))
-            await session.exec(
+            await session.execute(delete(IdempotencyKey).where(_K.c.created_at < expired))
+            await session.execute(
                 delete(WebhookDelivery).where(_W.c.next_at.is_(None), _W.c.created_at < now() - KEEP_DELIVERIES)
             )
         await self._database.checkpoint()
         self._metrics.stored(await asyncio.to_thread(self._files.sizes))
-        log.debug("tidied", temp_files=swept, idempotency_keys=keys.rowcount)
+        log.debug("tidied", temp_files=swept)
 
     async def _measure_queue(self) -> None:
         while True:

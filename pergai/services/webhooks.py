@@ -21,7 +21,7 @@ import httpx
 import msgspec
 import structlog
 from sqlalchemy import select
-from sqlmodel.ext.asyncio.session import AsyncSession
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from pergai.db.database import Database
 from pergai.db.tables import Generation, Library, Status, WebhookDelivery, now

@@ -166,7 +166,6 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_webhook_delivery_next_at"), ["next_at"], unique=False)
 
 
-
 def downgrade() -> None:
     with op.batch_alter_table("webhook_delivery", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_webhook_delivery_next_at"))
