@@ -24,7 +24,7 @@ RUNNERS = {
 """`runner` → (module, class)."""
 
 LOADERS = {
-    "u2net": "pergai.runners.segment",
+    "rembg": "pergai.runners.segment",
     "realesrgan": "pergai.runners.upscale.model",
     "mitsuba": "pergai.runners.render.model",
 }
