@@ -1,0 +1,92 @@
+"""`pergai doctor`, `pergai providers`, `pergai settings`: how things stand."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import rich_click as click
+
+from pergai.cli.options import home_and_config, load
+
+if TYPE_CHECKING:
+    from pergai.services.doctor import Finding
+
+
+@click.command()
+@click.option("--fix", is_flag=True, help="Put right what can be put right: weights, orphans, leftovers, modes.")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@home_and_config
+def doctor(fix: bool, as_json: bool, home: Path | None, config: str | None) -> None:
+    """Check the machine, the data folder and the weights. Exit code 1 when something keeps the server from its work."""
+    import asyncio
+
+    from pergai.services.doctor import examine, mend
+
+    settings = load(home, config)
+    findings = asyncio.run(examine(settings))
+    if fix:
+        failures = mend(findings)
+        findings = asyncio.run(examine(settings))
+        for failure in failures:
+            click.echo(f"could not be mended: {failure}", err=True)
+    if as_json:
+        _print_json(findings)
+    else:
+        _print_table(findings)
+    sys.exit(any(finding.level == "problem" for finding in findings))
+
+
+@click.command()
+@home_and_config
+def providers(home: Path | None, config: str | None) -> None:
+    """Show the aiProvider names of the profile, and what each can do here."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from pergai.cards.catalogue import load_catalogue
+    from pergai.services.providers import Providers
+
+    settings = load(home, config)
+    offered = Providers(settings, load_catalogue(settings.paths))
+    table = Table("aiProvider", "task", "pipeline", "models", "available", box=None, header_style="bold")
+    for name in offered.names:
+        for offer in offered.offers(name):
+            models = ", ".join(model.id for model in offer.models)
+            default = " (default)" if offered.default(offer.task) == name else ""
+            table.add_row(name, offer.task + default, offer.pipeline.id, models, offer.unavailable or "yes")
+    Console(soft_wrap=True).print(table)
+
+
+@click.command()
+def settings() -> None:
+    """Print every setting with its default and meaning, as a Markdown table."""
+    from pergai.settings import describe_settings
+
+    click.echo("| variable | default | meaning |\n|---|---|---|")
+    for name, default, meaning in describe_settings():
+        shown = str(default).lower() if isinstance(default, bool) else default
+        click.echo(f"| `PERGAI_{name.upper()}` | {f'`{shown}`' if shown != '' else ''} | {meaning} |")
+
+
+def _print_json(findings: list[Finding]) -> None:
+    import msgspec
+
+    shown = [
+        {"subject": found.subject, "level": found.level, "detail": found.detail, "advice": found.advice}
+        for found in findings
+    ]
+    click.echo(msgspec.json.format(msgspec.json.encode(shown)))
+
+
+def _print_table(findings: list[Finding]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    marks = {"ok": "[green]✓[/]", "note": "[yellow]•[/]", "problem": "[red]✗[/]"}
+    table = Table(box=None, show_header=False)
+    for finding in findings:
+        advice = f"\n[dim]→ {finding.advice}[/]" if finding.advice else ""
+        table.add_row(marks[finding.level], finding.subject, finding.detail + advice)
+    Console().print(table)

@@ -1,0 +1,156 @@
+"""`pergai models`: the weights on the disk."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import rich_click as click
+
+from pergai.cli.options import home_and_config, load
+
+if TYPE_CHECKING:
+    from pergai.cards.download import Progress
+    from pergai.cards.structs import ModelCard
+    from pergai.settings import Settings
+
+
+@click.group()
+def models() -> None:
+    """Fetch, verify and remove weights."""
+
+
+@models.command("list")
+@home_and_config
+def list_models(home: Path | None, config: str | None) -> None:
+    """Show every model card, and whether its weights are here."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from pergai.cards.weights import folder_of, status
+
+    settings = load(home, config)
+    needed = {card.id for card in _of_profile(settings)}
+    table = Table("model", "title", "weights", "size", "licence", "profile", box=None, header_style="bold")
+    for card in _all(settings):
+        state = status(card, folder_of(card, settings.paths.weights))
+        size = sum(file.bytes for file in card.files) / 2**20
+        wanted = "needed" if card.id in needed else ""
+        table.add_row(card.id, card.title, state, f"{size:.0f} MiB" if size else "", card.licence, wanted)
+    Console(soft_wrap=True).print(table)
+
+
+@models.command()
+@click.argument("ids", nargs=-1)
+@click.option("--embedded", is_flag=True, help="What the embedded profile needs.")
+@click.option("--profile", help="What this profile needs (default: the profile of the settings).")
+@home_and_config
+def pull(ids: tuple[str, ...], embedded: bool, profile: str | None, home: Path | None, config: str | None) -> None:
+    """Fetch weights, verify them, convert them. Those that are here are left alone."""
+    from pergai.cards import weights
+
+    settings = load(home, profile or ("embedded" if embedded else config))
+    cards = _chosen(settings, ids) if ids else _of_profile(settings)
+    with _progress() as watch:
+        for card in cards:
+            folder = weights.pull(card, settings.paths.weights, progress=watch, offline=settings.offline)
+            click.echo(f"{card.id}: {folder}")
+
+
+@models.command()
+@click.argument("ids", nargs=-1)
+@home_and_config
+def verify(ids: tuple[str, ...], home: Path | None, config: str | None) -> None:
+    """Hash weights and compare with their cards: those named, or all that are here. Exit code 1 when one is damaged."""
+    from pergai.cards import weights
+
+    settings = load(home, config)
+    damaged = False
+    for card in _chosen(settings, ids) if ids else _all(settings):
+        folder = weights.folder_of(card, settings.paths.weights)
+        if not ids and weights.status(card, folder) == "missing":
+            continue
+        problems = weights.verify(card, folder)
+        damaged = damaged or bool(problems)
+        click.echo(f"{card.id}: {'; '.join(problems) or 'as its card says'}")
+    sys.exit(damaged)
+
+
+@models.command()
+@click.argument("ids", nargs=-1, required=True)
+@home_and_config
+def rm(ids: tuple[str, ...], home: Path | None, config: str | None) -> None:
+    """Remove weights from the disk."""
+    from pergai.cards import weights
+
+    settings = load(home, config)
+    for card in _chosen(settings, ids):
+        freed = weights.remove(card, weights.folder_of(card, settings.paths.weights))
+        click.echo(f"{card.id}: {freed / 2**20:.1f} MiB freed")
+
+
+@models.command("export")
+@click.argument("target", type=click.Path(file_okay=False, path_type=Path))
+@click.argument("ids", nargs=-1)
+@home_and_config
+def export_models(target: Path, ids: tuple[str, ...], home: Path | None, config: str | None) -> None:
+    """Copy weights to a disk that can be carried to a machine without a network."""
+    from pergai.cards import weights
+
+    settings = load(home, config)
+    cards = _chosen(settings, ids) if ids else _of_profile(settings)
+    for folder in weights.export_weights(cards, settings.paths.weights, target):
+        click.echo(folder)
+
+
+@models.command("import")
+@click.argument("carried", type=click.Path(file_okay=False, exists=True, path_type=Path))
+@home_and_config
+def import_models(carried: Path, home: Path | None, config: str | None) -> None:
+    """Take over the weights that `export` wrote, verified."""
+    from pergai.cards import weights
+
+    settings = load(home, config)
+    for folder in weights.import_weights(_all(settings), carried, settings.paths.weights):
+        click.echo(folder)
+
+
+def _all(settings: Settings) -> list[ModelCard]:
+    from pergai.cards.catalogue import load_catalogue
+
+    return list(load_catalogue(settings.paths).models.values())
+
+
+def _chosen(settings: Settings, ids: tuple[str, ...]) -> list[ModelCard]:
+    known = {card.id: card for card in _all(settings)}
+    if unknown := [id for id in ids if id not in known]:
+        raise click.BadParameter(f"{unknown[0]} is not one of {', '.join(known)}", param_hint="ID")
+    return [known[id] for id in ids]
+
+
+def _of_profile(settings: Settings) -> list[ModelCard]:
+    from pergai.cards.catalogue import load_catalogue
+    from pergai.services.providers import Providers
+
+    return Providers(settings, load_catalogue(settings.paths)).needed_models()
+
+
+@contextmanager
+def _progress() -> Iterator[Progress]:
+    """One bar a file."""
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+        tasks: dict[str, TaskID] = {}
+
+        def watch(name: str, done: int, total: int) -> None:
+            if name not in tasks:
+                tasks[name] = bars.add_task(name, total=None)
+            bars.update(tasks[name], completed=done, total=total or None)
+
+        yield watch
