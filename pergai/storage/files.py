@@ -109,6 +109,8 @@ class FileStore:
     def walk(self, library: str | None = None) -> Iterator[tuple[str, str, int]]:
         """Every file as (library, key, bytes), in no order; of one library, or of all."""
         top = self._home.files / parse_library(library) if library is not None else self._home.files
+        if not top.is_dir():
+            return
         for folder, folders, names, fd in os.fwalk(top, follow_symlinks=False):
             folders[:] = [name for name in folders if _SEGMENT.fullmatch(name)]
             segments = Path(folder).relative_to(self._home.files).parts
