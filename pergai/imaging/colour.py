@@ -41,7 +41,7 @@ def to_srgb(image: Image.Image, icc: bytes | None) -> tuple[RGB, tuple[str, ...]
         notes = ("icc_ignored",)
     if image.mode == "CMYK":
         return _generic_cmyk(np.asarray(image)), (*notes, "cmyk_without_profile")
-    return np.array(image.convert("RGB")), notes
+    return np.array(image if image.mode == "RGB" else image.convert("RGB")), notes
 
 
 def deep_to_srgb(image: Any, icc: bytes | None) -> tuple[RGB, tuple[str, ...]]:
@@ -71,7 +71,11 @@ def deep_to_srgb(image: Any, icc: bytes | None) -> tuple[RGB, tuple[str, ...]]:
 
 def to_8_bits(values: npt.NDArray[np.uint16]) -> npt.NDArray[np.uint8]:
     """round(v / 257). Dropping the low byte, as Pillow does, darkens by half a level on average."""
-    return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    result = np.empty(values.shape, np.uint8)
+    for top in range(0, len(values), 64):  # in strips: big images, no big copies
+        strip = values[top : top + 64].astype(np.uint32)
+        result[top : top + 64] = (strip + 128) // 257
+    return result
 
 
 def _by_profile(image: Image.Image, icc: bytes) -> Image.Image | None:
@@ -88,7 +92,7 @@ def _by_profile(image: Image.Image, icc: bytes) -> Image.Image | None:
             flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
         )
         if image.mode != "CMYK" and _changes_nothing(transform, image.mode):
-            return image.convert("RGB")
+            return image if image.mode == "RGB" else image.convert("RGB")
         return ImageCms.applyTransform(image, transform)
     except (ImageCms.PyCMSError, OSError, ValueError):
         return None

@@ -223,7 +223,7 @@ def _planes(image: Image.Image) -> tuple[RGB, Alpha | None, tuple[str, ...]]:
     if image.has_transparency_data:
         colours = image.convert("LA" if image.mode in GREY else "RGBA")
         alpha = np.array(colours.getchannel("A"))
-    if image.mode != "CMYK":
+    if image.mode != "CMYK" and colours.mode not in ("L", "RGB"):
         colours = colours.convert("L" if image.mode in GREY else "RGB")
     pixels, notes = to_srgb(colours, icc)
     return pixels, alpha, notes
@@ -235,7 +235,8 @@ def _deep_planes(data: bytes | Path, image: Image.Image) -> tuple[RGB, Alpha | N
 
     content = data.read_bytes() if isinstance(data, Path) else data
     load = pyvips.Image.tiffload_buffer if image.format == "TIFF" else pyvips.Image.pngload_buffer
-    deep = load(content, fail_on="truncated").copy_memory()
+    # Sequential: else libvips would unpack large images into a temporary file.
+    deep = load(content, access="sequential", fail_on="truncated").copy_memory()
     colour_bands = {"grey16": 1, "rgb16": 3, "cmyk": 4}.get(deep.interpretation, 0)
     if deep.format != "ushort" or not colour_bands:
         raise UnreadableImage(
