@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import rich_click as click
 
 from pergai.cli.options import home_and_config, load
+from pergai.cli.tables import print_table
 
 if TYPE_CHECKING:
     from pergai.services.doctor import Finding
@@ -42,21 +43,18 @@ def doctor(fix: bool, as_json: bool, home: Path | None, config: str | None) -> N
 @home_and_config
 def providers(home: Path | None, config: str | None) -> None:
     """Show the aiProvider names of the profile, and what each can do here."""
-    from rich.console import Console
-    from rich.table import Table
-
     from pergai.cards.catalogue import load_catalogue
     from pergai.services.providers import Providers
 
     settings = load(home, config)
     offered = Providers(settings, load_catalogue(settings.paths))
-    table = Table("aiProvider", "task", "pipeline", "models", "available", box=None, header_style="bold")
+    rows = []
     for name in offered.names:
         for offer in offered.offers(name):
             models = ", ".join(model.id for model in offer.models)
             default = " (default)" if offered.default(offer.task) == name else ""
-            table.add_row(name, offer.task + default, offer.pipeline.id, models, offer.unavailable or "yes")
-    Console(soft_wrap=True).print(table)
+            rows.append((name, offer.task + default, offer.pipeline.id, models, offer.unavailable or "yes"))
+    print_table(("aiProvider", "task", "pipeline", "models", "available"), rows)
 
 
 @click.command()

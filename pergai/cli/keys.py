@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import rich_click as click
 
 from pergai.cli.options import home_and_config, load
+from pergai.cli.tables import print_table
 
 if TYPE_CHECKING:
     from pergai.services.keys import KeyRecord
@@ -41,17 +42,10 @@ def create(name: str, library: str, read_only: bool, home: Path | None, config: 
 @home_and_config
 def list_keys(home: Path | None, config: str | None) -> None:
     """Show every key there is or was; of the keys themselves only the last four characters."""
-    from rich.console import Console
-    from rich.table import Table
-
     from pergai.services.keys import KeyRecord
 
-    table = Table("id", "name", "library", "key", "right", "made", "state", box=None, header_style="bold")
-    for record in _ask(home, config, "keys.list", list[KeyRecord]):
-        made = record.created_at.strftime("%Y-%m-%d %H:%M")
-        state = f"revoked {record.revoked_at:%Y-%m-%d %H:%M}" if record.revoked_at else "valid"
-        table.add_row(str(record.id), record.name, record.library, f"pk_…{record.hint}", _right(record), made, state)
-    Console(soft_wrap=True).print(table)
+    records = _ask(home, config, "keys.list", list[KeyRecord])
+    print_table(("id", "name", "library", "key", "right", "made", "state"), map(_row, records))
 
 
 @keys.command()
@@ -63,6 +57,12 @@ def revoke(key_id: str, home: Path | None, config: str | None) -> None:
 
     record = _ask(home, config, "keys.revoke", KeyRecord, id=key_id)
     click.echo(f"{record.name} (pk_…{record.hint}) is revoked")
+
+
+def _row(record: KeyRecord) -> tuple[str, ...]:
+    made = f"{record.created_at:%Y-%m-%d %H:%M}"
+    state = f"revoked {record.revoked_at:%Y-%m-%d %H:%M}" if record.revoked_at else "valid"
+    return str(record.id), record.name, record.library, f"pk_…{record.hint}", _right(record), made, state
 
 
 def _right(record: KeyRecord) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import rich_click as click
 
 from pergai.cli.options import home_and_config, load
+from pergai.cli.tables import print_table
 
 if TYPE_CHECKING:
     from pergai.cards.download import Progress
@@ -27,20 +28,24 @@ def models() -> None:
 @home_and_config
 def list_models(home: Path | None, config: str | None) -> None:
     """Show every model card, and whether its weights are here."""
-    from rich.console import Console
-    from rich.table import Table
-
     from pergai.cards.weights import folder_of, status
 
     settings = load(home, config)
     needed = {card.id for card in _of_profile(settings)}
-    table = Table("model", "title", "weights", "size", "licence", "profile", box=None, header_style="bold")
-    for card in _all(settings):
+
+    def row(card: ModelCard) -> tuple[str, ...]:
         state = status(card, folder_of(card, settings.paths.weights))
         size = sum(file.bytes for file in card.files) / 2**20
-        wanted = "needed" if card.id in needed else ""
-        table.add_row(card.id, card.title, state, f"{size:.0f} MiB" if size else "", card.licence, wanted)
-    Console(soft_wrap=True).print(table)
+        return (
+            card.id,
+            state,
+            "needed" if card.id in needed else "",
+            f"{size:.0f} MiB" if size else "",
+            card.licence,
+            card.title,
+        )
+
+    print_table(("model", "weights", "profile", "size", "licence", "title"), map(row, _all(settings)))
 
 
 @models.command()

@@ -54,7 +54,7 @@ async def examine(settings: Settings) -> list[Finding]:
     server = _server_pid(home)
     found = [_python(), *_packages(), _device(settings), _memory(settings), _folder(home), _lock(home, server)]
     found += [_port(settings, server), _disk(settings), _sqlite(), _database(home, server)]
-    found += [*_weights(settings), *await _orphans(home), _temp(settings, server)]
+    found += [_profile(settings), *_weights(settings), *await _orphans(home), _temp(settings, server)]
     return found
 
 
@@ -302,11 +302,25 @@ def _repair(home: Home) -> None:
     asyncio.run(administer(home, "storage.orphans", Orphans, fix=True))
 
 
-# --- weights ---------------------------------------------------------------------------------------
+# --- the profile and its weights ---------------------------------------------------------------------------------------
+
+
+def _profile(settings: Settings) -> Finding:
+    try:
+        providers = Providers(settings, load_catalogue(settings.paths))
+    except PergaiError as error:
+        return Finding(
+            subject="profile", level="problem", detail=str(error), advice="mend the profile or the card it names"
+        )
+    detail = f"{Path(settings.config).stem}: {', '.join(providers.names)}"
+    return Finding(subject="profile", level="ok", detail=detail)
 
 
 def _needed(settings: Settings) -> list[ModelCard]:
-    return Providers(settings, load_catalogue(settings.paths)).needed_models()
+    try:
+        return Providers(settings, load_catalogue(settings.paths)).needed_models()
+    except PergaiError:  # told by _profile
+        return []
 
 
 def _weights(settings: Settings) -> Iterator[Finding]:
