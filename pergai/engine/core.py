@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import Enum, auto
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
 
@@ -186,6 +187,15 @@ class Result:
 # --- what runners and models must offer --------------------------------------------------------------
 
 
+class Unfinished(Enum):
+    """What a model gives back for a payload that needs another turn."""
+
+    UNFINISHED = auto()
+
+
+UNFINISHED = Unfinished.UNFINISHED
+
+
 class Model(Protocol):
     """A set of weights on the device. Made, run and dropped on the engine's one device thread."""
 
@@ -193,7 +203,12 @@ class Model(Protocol):
     """How many payloads of one shape one call may take."""
 
     def run(self, payloads: Sequence[Any]) -> Sequence[Any]:
-        """One result a payload, in order. Raises for the whole batch; the engine then tries each alone."""
+        """One result a payload, in order. Raises for the whole batch; the engine then tries each alone.
+
+        A model that works in steps (diffusion) does one step and gives UNFINISHED for a payload that is not done: the payload
+        keeps its own state, goes back to the scheduler, and shares its next step with whoever is there then. A call that
+        raises must leave the state of its payloads as it was.
+        """
         ...
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, Protocol
 
-from pergai.engine.core import Model
+from pergai.engine.core import UNFINISHED, Model
 from pergai.engine.residency import Residency
 from pergai.engine.scheduler import Scheduler, Work
 from pergai.errors import ModelUnavailable, OutOfMemory, PergaiError
@@ -137,7 +137,10 @@ class DeviceLoop(threading.Thread):
         else:
             self._watcher.ran(batch[0].model, len(batch), time.monotonic() - started)
             for work, result in zip(batch, results, strict=True):
-                self._answer(work, result)
+                if result is UNFINISHED:
+                    self._put_back(work)
+                else:
+                    self._answer(work, result)
 
     def _ensure(self, name: str) -> Model:
         if name not in self._models:
@@ -162,6 +165,13 @@ class DeviceLoop(threading.Thread):
         for model in others:
             self._evict(model)
         return bool(others)
+
+    def _put_back(self, work: Work) -> None:
+        with self._changed:
+            if self._futures[id(work)].cancelled():
+                del self._futures[id(work)]
+            else:
+                self._scheduler.put_back(work)
 
     def _answer(self, work: Work, result: Any) -> None:
         with self._changed:

@@ -52,6 +52,12 @@ class Scheduler:
         queue.append(work)
         queue.sort(key=lambda item: (not item.urgent, item.order))
 
+    def put_back(self, work: Work) -> None:
+        """Work that needs another turn keeps its place in the order."""
+        queue = self._waiting.setdefault(work.library, [])
+        queue.append(work)
+        queue.sort(key=lambda item: (not item.urgent, item.order))
+
     def withdraw(self, job: str) -> list[Work]:
         """Take back everything of a job that has not started."""
         taken = [work for queue in self._waiting.values() for work in queue if work.job == job]

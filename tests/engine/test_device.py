@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pergai.engine.core import Model
+from pergai.engine.core import UNFINISHED, Model
 from pergai.engine.device import DeviceLoop
 from pergai.engine.scheduler import Work
 from pergai.errors import ModelUnavailable, OutOfMemory
@@ -128,6 +128,48 @@ def test_a_model_that_cannot_be_loaded_fails_its_payloads_and_no_others() -> Non
         with pytest.raises(ModelUnavailable, match="not a checkpoint"):
             broken.result(10)
         assert loop.submit(work(2)).result(10) == 4
+
+
+class Counter:
+    """Counts payloads down, one a turn: a model that works in steps."""
+
+    max_batch = 4
+
+    def __init__(self) -> None:
+        self.turns: list[tuple[str, ...]] = []
+
+    def run(self, payloads: Sequence[Any]) -> Sequence[Any]:
+        self.turns.append(tuple(payload["name"] for payload in payloads))
+        for payload in payloads:
+            payload["left"] -= 1
+            if payload.get("gate"):
+                payload["gate"].wait(10)
+        return [UNFINISHED if payload["left"] else payload["name"] for payload in payloads]
+
+
+def test_a_payload_joins_at_the_next_step_and_leaves_when_it_is_done() -> None:
+    counter = Counter()
+    gate = threading.Event()
+    with device({"doubler": counter}) as (loop, _):
+        long = loop.submit(work({"name": "long", "left": 6, "gate": gate}))
+        short = loop.submit(work({"name": "short", "left": 2}, job="other"))
+        gate.set()
+        assert short.result(10) == "short"
+        assert long.result(10) == "long"
+        assert ("long", "short") in counter.turns or ("short", "long") in counter.turns
+        assert len(counter.turns) <= 7
+
+
+def test_a_cancelled_payload_leaves_after_its_step() -> None:
+    counter = Counter()
+    gate = threading.Event()
+    with device({"doubler": counter}) as (loop, _):
+        endless = loop.submit(work({"name": "endless", "left": 10**9, "gate": gate}))
+        while not counter.turns:
+            threading.Event().wait(0.01)
+        assert endless.cancel()
+        gate.set()
+        assert loop.submit(work({"name": "next", "left": 1})).result(10) == "next"
 
 
 def test_a_withdrawn_job_is_not_run() -> None:
