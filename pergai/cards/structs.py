@@ -57,7 +57,9 @@ class HubSource(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     """Which files (glob); all when empty."""
 
 
-class BuiltinSource(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="kind", tag="builtin"):
+class BuiltinSource(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="kind", tag="builtin"
+):
     """Nothing to fetch: the engine is a Python package that is already installed."""
 
     package: str
@@ -120,7 +122,9 @@ class PipelineCard(Card, frozen=True, kw_only=True):
 # --- profiles -------------------------------------------------------------------------------------
 
 
-class Provider(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, rename={"remove_bg": "remove-bg"}):
+class Provider(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, rename={"remove_bg": "remove-bg"}
+):
     """One aiProvider name: which pipeline does each task. A task it does not name is refused."""
 
     title: str

@@ -164,7 +164,9 @@ class JobDesk:
 
     def signed_off(self, result: Result) -> Result:
         """The result with the seconds this job spent waiting for and in each phase."""
-        return replace(result, target=self._job.target, seconds={name: round(value, 3) for name, value in self._seconds.items()})
+        return replace(
+            result, target=self._job.target, seconds={name: round(value, 3) for name, value in self._seconds.items()}
+        )
 
     def _spent(self, phase: str, started: float) -> None:
         self._seconds[phase] = self._seconds.get(phase, 0.0) + time.monotonic() - started
