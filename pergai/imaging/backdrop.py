@@ -12,8 +12,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from pergai.imaging.foreground import Colours, enlarge, reduce, spread
+from pergai.imaging.foreground import enlarge, reduce, spread
 from pergai.imaging.picture import FloatPlane
+from pergai.imaging.planes import Colours, largest, smallest
 
 BoolPlane = npt.NDArray[np.bool_]
 
@@ -50,7 +51,7 @@ class Backdrop:
 
     def with_ground(self, image: Colours, ground: BoolPlane) -> Backdrop:
         """The same backdrop, its shadows learnt from more of the picture."""
-        dimming = _smoothly_extended(image / np.maximum(self.lit, 1.0 / 255.0), ground)
+        dimming = _smoothly_extended((image / np.maximum(self.lit, 1.0 / 255.0)).astype(np.float32), ground)
         return replace(self, colour=np.asarray(self.lit * dimming, dtype=np.float32), ground=ground)
 
 
@@ -97,9 +98,13 @@ def _fit_polynomial(image: Colours, samples: npt.NDArray[np.intp]) -> tuple[Colo
         factors = np.linalg.lstsq(terms[kept], colours[kept], rcond=None)[0]
         off = np.abs(colours - terms @ factors).max(axis=1)
         kept = off < max(_FIT / 3.0, 2.0 * float(np.median(off)))
-    grid_x, grid_y = np.meshgrid((np.arange(width) + 0.0) / width, (np.arange(height) + 0.0) / height)
-    everywhere = _terms(grid_x.ravel(), grid_y.ravel()) @ factors
-    model = np.clip(everywhere.reshape(height, width, 3), 0.0, 1.0).astype(np.float32)
+    columns = (np.arange(width) / width)[None, :, None]
+    rows = (np.arange(height) / height)[:, None, None]
+    f = factors.astype(np.float32)
+    along_rows = (f[0] + f[2] * rows + f[5] * rows * rows).astype(np.float32)
+    slopes = (f[1] + f[4] * rows).astype(np.float32)
+    model = along_rows + slopes * columns.astype(np.float32) + f[3] * (columns * columns).astype(np.float32)
+    np.clip(model, 0.0, 1.0, out=model)
     return model, float((off < _FIT).mean())
 
 
@@ -110,11 +115,11 @@ def _terms(x: npt.NDArray[np.float64], y: npt.NDArray[np.float64]) -> npt.NDArra
 def _grow_ground(image: Colours, model: Colours, noise: float, mask: FloatPlane) -> BoolPlane:
     """Pixels of the backdrop: those like the model, shadows that grow out of them without an edge, and holes."""
     smooth = ndimage.gaussian_filter(image, (1.0, 1.0, 0.0))
-    off = np.abs(smooth - model).max(axis=2)
+    off = largest(np.abs(smooth - model))
     like = off < 3.0 * noise + 0.008
     ratio = smooth / np.maximum(model, 1.0 / 255.0)
-    level = ratio.mean(axis=2)
-    same_hue = (ratio.max(axis=2) - ratio.min(axis=2)) < 0.05 + 3.0 * noise
+    level = (ratio[..., 0] + ratio[..., 1] + ratio[..., 2]) / np.float32(3.0)
+    same_hue = (largest(ratio) - smallest(ratio)) < 0.05 + 3.0 * noise
     slope = ndimage.gaussian_gradient_magnitude(level, 1.0)
     no_edge = slope < 12.0 / max(mask.shape) + 2.0 * noise
     shadow = same_hue & no_edge & (level > _DARKEST_SHADOW) & (level < 1.05)
@@ -158,4 +163,4 @@ def _smoothly_extended(planes: Colours, where: BoolPlane) -> Colours:
     factor = 4
     sums, counts = reduce(planes * weights[..., None], factor), reduce(weights[..., None], factor)[..., 0]
     means = sums / np.maximum(counts, np.float32(1e-6))[..., None]
-    return enlarge(spread(means, counts**2), factor, *where.shape)
+    return enlarge(spread(means.astype(np.float32), (counts * counts).astype(np.float32)), factor, *where.shape)

@@ -13,9 +13,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from pergai.imaging.picture import FloatPlane
-
-Colours = npt.NDArray[np.float32]
-"""(height, width, 3), 0-1."""
+from pergai.imaging.planes import Colours
 
 _SOLID = 0.995
 _EDGE_TRUST = 0.02

@@ -8,8 +8,9 @@ import numpy as np
 from scipy import ndimage
 
 from pergai.imaging.backdrop import Backdrop, BoolPlane
-from pergai.imaging.foreground import Colours, spread
+from pergai.imaging.foreground import spread
 from pergai.imaging.picture import FloatPlane
+from pergai.imaging.planes import Colours, dot, largest
 from pergai.imaging.translucency import density
 
 _NEAR = 0.06
@@ -17,6 +18,9 @@ _NEAR = 0.06
 
 _DEEP = 0.02
 """Beyond this share of the longer side inside its outline the net is believed even where no colour confirms it."""
+
+_SOLVE_ALL = 80_000
+"""Pixels of the open zone that closed form may smooth in about a second."""
 
 _NO_SHADOW = 0.01
 """How reluctantly a dark pixel at the edge is explained by shadow instead of by the product's own colour."""
@@ -39,7 +43,7 @@ def key(image: Colours, mask: FloatPlane, backdrop: Backdrop) -> Key:
     surest = ndimage.minimum_filter(mask, 2 * max(1, round(longer / 320)) + 1)
     sure = surest > 0.95
     backdrop = _with_contact_shadows(image, backdrop, sure)
-    off = np.abs(image - backdrop.colour).max(axis=2)
+    off = largest(np.abs(image - backdrop.colour))
     differs = (ndimage.gaussian_filter(off, 0.6) > 4.0 * backdrop.noise + 0.012) & ~_far_inside(backdrop.ground)
     product = _with_missed_parts(differs, mask > 0.5, longer)
     net_inside = ndimage.minimum_filter(mask > 0.9, 2 * round(_DEEP * longer) + 1)
@@ -55,6 +59,9 @@ def key(image: Colours, mask: FloatPlane, backdrop: Backdrop) -> Key:
     share = np.where(elsewhere, ridges.alpha, inside.alpha)
     contrast = np.where(elsewhere, ridges.contrast, inside.contrast)
 
+    toe = np.clip(2.0 * backdrop.noise / np.maximum(contrast, np.float32(1e-3)), 0.0, 0.1)
+    share = np.clip((share - toe) / (1.0 - 2.0 * toe), 0.0, 1.0)  # what noise makes of clear and solid
+
     trust = np.clip((contrast / 0.15) ** 2, 0.0, 4.0).astype(np.float32)
     doubt = np.float32(0.02)
     estimate = ((trust * share + doubt * mask) / (trust + doubt)).astype(np.float32)
@@ -64,7 +71,14 @@ def key(image: Colours, mask: FloatPlane, backdrop: Backdrop) -> Key:
     if opacity is not None:
         inner = (core & solid).astype(np.float32)
         opacity = np.where(core, opacity, spread(opacity[..., None], inner)[..., 0])
-    return Key(np.where(open_zone, estimate, fixed).astype(np.float32), trust + doubt, open_zone, opacity)
+    return Key(
+        np.where(open_zone, estimate, fixed).astype(np.float32), trust + doubt, _to_solve(open_zone, trust), opacity
+    )
+
+
+def _to_solve(open_zone: BoolPlane, trust: FloatPlane) -> BoolPlane:
+    """All of the open zone, for its neighbours' sake; on hairy products, where it is large, the doubtful part."""
+    return open_zone if open_zone.sum() <= _SOLVE_ALL else open_zone & (trust < 1.0)
 
 
 def _far_inside(ground: BoolPlane) -> BoolPlane:
@@ -107,14 +121,14 @@ def _edge_width(off: FloatPlane, solid: BoolPlane) -> float:
         # A colour that is half there after two pixels is a sharp edge on a shaded product.
         if level > 0.93 or (width == 2 and level > 0.5):
             return float(width)
-    return limit
+    return float(limit)
 
 
 def _ridges(off: FloatPlane, thin: BoolPlane, core: BoolPlane, noise: float) -> FloatPlane:
     """Weights of the purest pixels of parts too thin to have an inside, beside those that have one."""
     peak = ndimage.maximum_filter(off, 5)
     ridge = thin & (off > 0.9 * peak) & (off > 8.0 * noise)
-    return np.maximum(ridge.astype(np.float32), np.float32(0.05) * core)
+    return np.maximum(ridge.astype(np.float32), core.astype(np.float32) * 0.05).astype(np.float32)
 
 
 def _with_contact_shadows(image: Colours, backdrop: Backdrop, sure: BoolPlane) -> Backdrop:
@@ -155,8 +169,8 @@ class _Unmixed:
 def _unmix(image: Colours, back: Colours, front: Colours) -> _Unmixed:
     """Each pixel as α of the product's colour and t of the backdrop's, where t may fall short of 1 − α: the part of the
     backdrop next to a product lies in its shadow more than any smooth model can say."""
-    ff, fb, bb = (front * front).sum(axis=2), (front * back).sum(axis=2), (back * back).sum(axis=2)
-    fi, bi = (front * image).sum(axis=2), (back * image).sum(axis=2)
+    ff, fb, bb = dot(front, front), dot(front, back), dot(back, back)
+    fi, bi = dot(front, image), dot(back, image)
     # Minimise |I − αF − tB|² + λ (t + α − 1)².
     a11, a12, a22 = ff + _NO_SHADOW, fb + _NO_SHADOW, bb + _NO_SHADOW
     r1, r2 = fi + _NO_SHADOW, bi + _NO_SHADOW
@@ -164,10 +178,10 @@ def _unmix(image: Colours, back: Colours, front: Colours) -> _Unmixed:
     alpha = (r1 * a22 - r2 * a12) / determinant
     rest = (a11 * r2 - a12 * r1) / determinant
     line = front - back
-    square = np.maximum((line * line).sum(axis=2), np.float32(1e-6))
-    projected = ((image - back) * line).sum(axis=2) / square
+    square = np.maximum(dot(line, line), np.float32(1e-6))
+    projected = dot(image - back, line) / square
     shaded = (alpha >= 0.0) & (alpha <= 1.0) & (rest >= 0.0) & (rest + alpha < 1.0) & (rest > 0.5 * (1.0 - alpha))
     alpha = np.clip(np.where(shaded, alpha, projected), 0.0, 1.0).astype(np.float32)
     rest = np.where(shaded, rest, 1.0 - alpha).astype(np.float32)
-    error = np.abs(image - alpha[..., None] * front - rest[..., None] * back).max(axis=2)
+    error = largest(np.abs(image - alpha[..., None] * front - rest[..., None] * back))
     return _Unmixed(alpha, error, np.sqrt(square))

@@ -13,11 +13,12 @@ from scipy import ndimage
 from pergai.errors import NoProductFound
 from pergai.imaging.backdrop import find_backdrop
 from pergai.imaging.closed_form import solve_alpha
-from pergai.imaging.foreground import Colours, background_colours, foreground_colours, spread, with_detail
+from pergai.imaging.foreground import background_colours, foreground_colours, spread, with_detail
 from pergai.imaging.keying import key
 from pergai.imaging.picture import RGB, Alpha, FloatPlane, Matte
+from pergai.imaging.planes import Colours, dot
 
-VERSION = 1
+VERSION = 2
 """Raise it when a matte comes out different, so that cached ones are made again."""
 
 WORK_PIXELS = 2_000_000
@@ -29,6 +30,14 @@ _NET_SIDE = 320
 _SURE = 0.95
 _PRIOR = 0.02
 """How strongly closed-form matting is held to the net's mask where nothing else is known."""
+
+_DOUBT = 0.2
+"""What the net gives less than this is nothing; above, its doubts are stretched to 0-1. Faint wide patches are ghosts of
+other things in the picture."""
+
+_THIN = 0.03
+"""Ridges of the net's mask narrower than this share of the longer side are strands and spokes: their weakness is the net's
+resolution, not doubt."""
 
 _STRIP_ROWS = 512
 
@@ -83,7 +92,10 @@ def _solve_on_anything(image: Colours, mask: FloatPlane) -> FloatPlane:
     reach = max(2, round(max(mask.shape) / _NET_SIDE))
     unsure = (mask > 1.0 - _SURE) & (mask < _SURE)
     unknown = ndimage.maximum_filter(unsure, 2 * reach + 1)
-    estimate = np.where(unknown, mask, np.round(mask)).astype(np.float32)
+    width = 2 * round(_THIN * max(mask.shape)) + 1
+    thin = ndimage.maximum_filter(mask - ndimage.grey_opening(mask, width) > 0.1, 3)
+    decided = np.clip(np.where(thin, mask, (mask - _DOUBT) / (1.0 - _DOUBT)), 0.0, 1.0)
+    estimate = np.where(unknown, decided, np.round(mask)).astype(np.float32)
     return solve_alpha(image, unknown, estimate, np.full_like(mask, _PRIOR))
 
 
@@ -96,7 +108,7 @@ def _alpha_at_source(source: RGB, image: Colours, alpha: FloatPlane) -> Alpha:
     out = np.empty(source.shape[:2], dtype=np.uint8)
     for rows, box, size in _strips(source, image):
         line = _resize_planes(lines, size, box)
-        out[rows] = _levels((_unit(source[rows]) * line[..., :3]).sum(axis=2) + line[..., 3])
+        out[rows] = _levels(dot(_unit(source[rows]), line[..., :3]) + line[..., 3])
     return out
 
 
@@ -148,7 +160,7 @@ def _local_lines(image: Colours, alpha: FloatPlane) -> tuple[Colours, FloatPlane
             covariance[..., i, j] = covariance[..., j, i] = mean(image[..., i] * image[..., j]) - means[i] * means[j]
     covariance += np.eye(3, dtype=np.float32) * np.float32(1e-4)
     slope = np.linalg.solve(covariance, with_alpha[..., None])[..., 0].astype(np.float32)
-    offset = mean_alpha - (slope * np.stack(means, axis=-1)).sum(axis=2)
+    offset = mean_alpha - dot(slope, np.stack(means, axis=-1))
     return np.stack([mean(slope[..., i]) for i in range(3)], axis=-1), mean(offset)
 
 

@@ -13,8 +13,8 @@ import numpy as np
 from scipy import ndimage
 
 from pergai.imaging.backdrop import Backdrop, BoolPlane
-from pergai.imaging.foreground import Colours
 from pergai.imaging.picture import FloatPlane
+from pergai.imaging.planes import Colours, dot, largest
 
 _ONE_TINT = math.cos(math.radians(14.0))
 _NOT_SHADOW = math.cos(math.radians(9.0))
@@ -30,7 +30,7 @@ _CLEAR_INSIDE = 0.75
 def density(image: Colours, backdrop: Backdrop, solid: BoolPlane) -> FloatPlane | None:
     """Opacity 0-1 of each pixel of `solid`, 1 elsewhere; None when the product is not tinted glass."""
     difference = ndimage.gaussian_filter(image - backdrop.colour, (0.8, 0.8, 0.0))
-    length = np.sqrt((difference * difference).sum(axis=2))
+    length = np.sqrt(dot(difference, difference))
     seen = solid & (length > 0.06 + 3.0 * backdrop.noise)
     if seen.sum() < 200:
         return None
@@ -53,9 +53,9 @@ def density(image: Colours, backdrop: Backdrop, solid: BoolPlane) -> FloatPlane 
         return None
     densest = rim & (length >= np.quantile(length[rim], 0.85))
     line = np.median(image[densest], axis=0) - backdrop.colour
-    contrast = np.sqrt((line * line).sum(axis=2))
-    opacity = (difference * line).sum(axis=2) / np.maximum(contrast, np.float32(1e-3)) ** 2
-    error = np.abs(difference - opacity[..., None] * line).max(axis=2)
+    contrast = np.sqrt(dot(line, line))
+    opacity = dot(difference, line) / np.maximum(contrast, np.float32(1e-3)) ** 2
+    error = largest(np.abs(difference - opacity[..., None] * line))
     # A vote of the neighbours: single pixels are too noisy to decide what is glass and what is label.
     on_line = solid & (ndimage.uniform_filter((error < 0.07 * contrast + backdrop.noise).astype(np.float32), 7) > 0.5)
     if on_line[close].mean() < _EXPLAINED:
