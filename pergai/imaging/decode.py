@@ -16,14 +16,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pi_heif
-from PIL import Image, UnidentifiedImageError
+from PIL import AvifImagePlugin, Image, TiffImagePlugin, UnidentifiedImageError, WebPImagePlugin  # noqa: F401
 
 from pergai.errors import PergaiError, TooLarge, UnreadableImage
 from pergai.imaging.colour import deep_to_srgb, to_8_bits, to_srgb
 from pergai.imaging.picture import RGB, Alpha, Picture
 
 pi_heif.register_heif_opener()
-# Pillow only warns between one and two times its own limit; `_require_size` refuses, before anything is decoded.
+# Pillow only warns between one and two times its own limit; `require_pixels` refuses, before anything is decoded.
 Image.MAX_IMAGE_PIXELS = None
 
 FORMATS = {
@@ -80,9 +80,9 @@ class ImageInfo:
     """Colour model as stored: 1, L, LA, P, RGB, RGBA, CMYK …, with ";16" for 16 bits a channel."""
 
 
-def probe(data: bytes | Path) -> ImageInfo:
-    """What the file's header says; no pixel is decoded. Raises UnreadableImage."""
-    with _reading(), _opened(data) as image:
+def probe(data: bytes | Path, *, max_pixels: int = 2**62) -> ImageInfo:
+    """What the file's header says; no pixel is decoded. Raises UnreadableImage, TooLarge above `max_pixels`."""
+    with _reading(), _opened(data, max_pixels) as image:
         return _info(image)
 
 
@@ -92,9 +92,10 @@ def decode(data: bytes | Path, *, max_pixels: int = 100_000_000) -> Picture:
     Notes: animated_first_frame, multipage_first_page, icc_ignored, cmyk_without_profile.
     Raises TooLarge above `max_pixels` (before decoding) or when memory runs out, else UnreadableImage.
     """
-    with _reading(), _opened(data) as image:
+    with _reading(), _opened(data, max_pixels) as image:
         info = _info(image)
-        require_pixels(info.width, info.height, max_pixels)
+        if info.format == "png":
+            _require_intact(data)
         turn = _orientation(image)
         if info.mode.endswith(";16"):
             pixels, alpha, notes = _deep_planes(data, image)
@@ -134,16 +135,37 @@ def _reading() -> Iterator[None]:
 
 
 @contextmanager
-def _opened(data: bytes | Path) -> Iterator[Image.Image]:
+def _opened(data: bytes | Path, max_pixels: int) -> Iterator[Image.Image]:
     with data.open("rb") if isinstance(data, Path) else io.BytesIO(data) as file:
         start = file.read(64)
         file.seek(0)
+        # libwebp reserves two canvases as soon as the file is opened.
+        require_pixels(*_webp_canvas(start), max_pixels)
         try:
             image = Image.open(file, formats=[name for name in FORMATS if name != "MPO"])
         except UnidentifiedImageError as error:
             raise UnreadableImage(_why_unknown(start)) from error
         with image:
+            require_pixels(*image.size, max_pixels)
             yield image
+
+
+def _require_intact(data: bytes | Path) -> None:
+    """Check the sums of all chunks of a PNG; Pillow's decoder does not, and takes flipped bits for pixels."""
+    with Image.open(data if isinstance(data, Path) else io.BytesIO(data), formats=["PNG"]) as image:
+        image.verify()
+
+
+def _webp_canvas(start: bytes) -> tuple[int, int]:
+    """Width and height by the first bytes of a WebP (RFC 9649, 2.5-2.7); (0, 0) for anything else."""
+    if start[:4] != b"RIFF" or start[8:12] != b"WEBP" or len(start) < 30:
+        return 0, 0
+    if start[12:16] == b"VP8X":
+        return 1 + int.from_bytes(start[24:27], "little"), 1 + int.from_bytes(start[27:30], "little")
+    if start[12:16] == b"VP8L":
+        bits = int.from_bytes(start[21:25], "little")
+        return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
+    return int.from_bytes(start[26:28], "little") & 0x3FFF, int.from_bytes(start[28:30], "little") & 0x3FFF
 
 
 def _why_unknown(start: bytes) -> str:
