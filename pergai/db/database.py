@@ -1,8 +1,10 @@
-"""SQLite, with one connection that does all the writing and checkpointing.
+"""SQLite, with one connection that does all the writing and checkpointing, and commits in groups.
 
 Before SQLite 3.51.3 two connections that write or checkpoint can corrupt a WAL database (the WAL-reset race), and Python
-often links an older one. So there is one writer, used by one transaction at a time; the readers are `query_only` and never
-checkpoint.
+often links an older one. So there is one writer; the readers are `query_only` and never checkpoint.
+
+Durability costs an fsync. Writers that wait at the same time share one: each block is a savepoint in the open transaction, and a
+block is over only when that transaction is on the disk.
 """
 
 from __future__ import annotations
@@ -11,29 +13,45 @@ import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import event
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
 
 READERS = 4
 
 
+@dataclass(eq=False, slots=True)
+class _Group:
+    """Blocks that share a transaction."""
+
+    connection: AsyncConnection
+    committed: asyncio.Future[None]
+
+
 class Database:
-    """The open database of one server. Make it with `open_database`."""
+    """The open database of one server."""
 
     def __init__(self, path: Path) -> None:
-        self._write_lock = asyncio.Lock()
         self._writer = _engine(path, 1, _WRITER_PRAGMAS)
         self._readers = _engine(path, READERS, _READER_PRAGMAS)
-        self._sessions = async_sessionmaker(self._writer, expire_on_commit=False)
+        self._turn = asyncio.Lock()  # first come, first served
+        self._group: _Group | None = None
+        self._committers: set[asyncio.Task[None]] = set()
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncSession]:
-        """One durable transaction: committed (with fsync) when the block ends, rolled back when it raises."""
-        async with self._write_lock, self._sessions() as session, session.begin():
-            yield session
+        """One durable transaction: on the disk when the block has ended; nothing of it when it raises."""
+        async with self._turn:
+            group = self._group or await self._begin()
+            session = AsyncSession(
+                group.connection, join_transaction_mode="create_savepoint", expire_on_commit=False, autoflush=False
+            )
+            async with session, session.begin():
+                yield session
+        await asyncio.shield(group.committed)
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
@@ -43,14 +61,46 @@ class Database:
 
     async def checkpoint(self) -> None:
         """Move the log into the database file."""
-        async with self._write_lock, self._writer.connect() as connection:
-            raw = await connection.get_raw_connection()  # below SQLAlchemy: a checkpoint must be in no transaction
-            await raw.driver_connection.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)")  # type: ignore[union-attr]
+        async with self._turn:
+            await self._commit()
+            async with self._writer.connect() as connection:
+                raw = await connection.get_raw_connection()  # below SQLAlchemy: a checkpoint must be in no transaction
+                await raw.driver_connection.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)")  # type: ignore[union-attr]
 
     async def close(self) -> None:
         await self._readers.dispose()
-        async with self._write_lock:
+        async with self._turn:
+            await self._commit()
             await self._writer.dispose()
+
+    async def _begin(self) -> _Group:
+        """Open a transaction, and queue its commit behind all who wait for their turn by now: they share it."""
+        connection = await self._writer.connect()
+        await connection.begin()
+        self._group = _Group(connection, asyncio.get_running_loop().create_future())
+        self._group.committed.add_done_callback(lambda future: future.exception())  # nobody may be left to be told
+        committer = asyncio.create_task(self._commit_in_turn())
+        self._committers.add(committer)
+        committer.add_done_callback(self._committers.discard)
+        return self._group
+
+    async def _commit_in_turn(self) -> None:
+        async with self._turn:
+            await self._commit()
+
+    async def _commit(self) -> None:
+        """The caller has the turn."""
+        group, self._group = self._group, None
+        if group is None:
+            return
+        try:
+            await group.connection.commit()
+        except Exception as error:
+            group.committed.set_exception(error)
+        else:
+            group.committed.set_result(None)
+        finally:
+            await group.connection.close()
 
 
 def sqlite_version() -> tuple[int, int, int]:

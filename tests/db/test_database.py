@@ -1,0 +1,127 @@
+"""One writer, durable groups, readers that cannot write."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import func, select, text
+from sqlalchemy.exc import DBAPIError
+
+from pergai.db.database import Database
+from pergai.db.migrations import current, upgrade
+from pergai.db.tables import Collection
+
+TABLE: Any = Collection.__table__  # type: ignore[attr-defined]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "pergai.db"
+    upgrade(path)
+    return path
+
+
+def run(path: Path, story: Any) -> Any:
+    async def with_database() -> Any:
+        database = Database(path)
+        try:
+            return await story(database)
+        finally:
+            await database.close()
+
+    return asyncio.run(with_database())
+
+
+async def add(database: Database, name: str) -> None:
+    async with database.write() as session:
+        session.add(Collection(library="a", name=name))
+
+
+async def count(database: Database) -> int:
+    async with database.read() as connection:
+        return int((await connection.execute(select(func.count()).select_from(TABLE))).scalar_one())
+
+
+def test_a_new_file_has_the_newest_schema(path: Path) -> None:
+    revision, newest = current(path)
+    assert revision == newest is not None
+
+
+def test_what_a_block_wrote_is_there_for_readers_and_after_reopening(path: Path) -> None:
+    async def story(database: Database) -> int:
+        await add(database, "one")
+        return await count(database)
+
+    assert run(path, story) == 1
+    assert run(path, count) == 1
+
+
+def test_a_block_that_raises_leaves_nothing_and_its_neighbours_everything(path: Path) -> None:
+    async def fail(database: Database) -> None:
+        async with database.write() as session:
+            session.add(Collection(library="a", name="bad"))
+            await session.flush()
+            raise ZeroDivisionError
+
+    async def story(database: Database) -> list[str]:
+        blocks: list[Coroutine[Any, Any, None]] = [
+            fail(database) if number % 3 == 0 else add(database, str(number)) for number in range(30)
+        ]
+        results = await asyncio.gather(*blocks, return_exceptions=True)
+        assert sum(isinstance(result, ZeroDivisionError) for result in results) == 10
+        async with database.read() as connection:
+            return sorted((await connection.execute(select(TABLE.c.name))).scalars())
+
+    assert run(path, story) == sorted(str(number) for number in range(30) if number % 3)
+
+
+def test_a_cancelled_writer_holds_nobody_up(path: Path) -> None:
+    async def story(database: Database) -> int:
+        waiting = [asyncio.create_task(add(database, str(number))) for number in range(20)]
+        await asyncio.sleep(0)
+        for task in waiting[::2]:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+        await add(database, "last")
+        return await count(database)
+
+    assert run(path, story) >= 11
+
+
+def test_writers_that_wait_together_share_a_commit(path: Path) -> None:
+    async def story(database: Database) -> int:
+        commits = 0
+        from sqlalchemy import event
+
+        def committed(_: Any) -> None:
+            nonlocal commits
+            commits += 1
+
+        event.listen(database._writer.sync_engine, "commit", committed)
+        await asyncio.gather(*(add(database, str(number)) for number in range(100)))
+        assert await count(database) == 100
+        return commits
+
+    assert run(path, story) <= 5
+
+
+def test_a_reader_cannot_write(path: Path) -> None:
+    async def story(database: Database) -> None:
+        async with database.read() as connection:
+            await connection.execute(text("DELETE FROM collection"))
+
+    with pytest.raises(DBAPIError, match="readonly"):
+        run(path, story)
+
+
+def test_a_checkpoint_empties_the_log(path: Path) -> None:
+    async def story(database: Database) -> int:
+        await asyncio.gather(*(add(database, str(number)) for number in range(50)), database.checkpoint())
+        await database.checkpoint()
+        return Path(f"{path}-wal").stat().st_size
+
+    assert run(path, story) == 0
