@@ -92,6 +92,7 @@ def create_app(settings: Settings) -> Litestar:
         files=files,
         images=images,
         events=events,
+        dispatcher=dispatcher,
         categories=catalogue.categories.values(),
         settings=settings,
     )

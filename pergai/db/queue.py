@@ -7,11 +7,10 @@ so a row found processing at start belongs to a dead process and goes back.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import case, func, select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from pergai.db.tables import Generation, Status, now
@@ -120,25 +119,7 @@ async def depth(connection: AsyncConnection) -> dict[str, int]:
     return {str(name): int(count) for name, count in (await connection.execute(query)).all()}
 
 
-async def waiting(session: AsyncSession, library: str) -> tuple[int, int]:
-    """How many jobs wait in all, and how many of this library."""
-    query = select(func.count(), func.sum(case((_G.c.library == library, 1), else_=0))).where(
-        _G.c.status == Status.PENDING
-    )
-    total, own = (await session.execute(query)).one()
-    return int(total), int(own or 0)
-
-
-async def position(connection: AsyncConnection, id: UUID, library: str, priority: int) -> int:
-    """How many jobs of the library are ahead of this one."""
-    query = select(func.count()).where(
-        _G.c.status == Status.PENDING,
-        _G.c.library == library,
-        (_G.c.priority < priority) | ((_G.c.priority == priority) & (_G.c.id < id)),
-    )
-    return int((await connection.execute(query)).scalar() or 0)
-
-
-async def oldest_waiting(connection: AsyncConnection) -> datetime | None:
-    query = select(func.min(_G.c.created_at)).where(_G.c.status == Status.PENDING)
-    return (await connection.execute(query)).scalar()
+async def waiting(connection: AsyncConnection) -> dict[str, int]:
+    """Jobs waiting, by library."""
+    query = select(_G.c.library, func.count()).where(_G.c.status == Status.PENDING).group_by(_G.c.library)
+    return {str(name): int(count) for name, count in (await connection.execute(query)).all()}

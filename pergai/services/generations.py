@@ -12,7 +12,6 @@ from uuid import UUID
 
 import msgspec
 from sqlalchemy import Select, select
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from pergai.cards.catalogue import Catalogue
 from pergai.cards.structs import PipelineCard, Task
@@ -24,16 +23,15 @@ from pergai.errors import (
     GenerationNotFound,
     IdempotencyMismatch,
     ProductNotFound,
-    QueueFull,
-    QuotaExceeded,
     ShuttingDown,
     StillRunning,
 )
 from pergai.ids import new_id
 from pergai.services import requests, webhooks
+from pergai.services.backlog import Backlog
 from pergai.services.dispatcher import Dispatcher
 from pergai.services.events import Event, Events, until_ended
-from pergai.services.images import Images, stored_bytes
+from pergai.services.images import Images
 from pergai.services.providers import Providers
 from pergai.settings import Settings
 
@@ -62,6 +60,7 @@ class Generations:
         self._events = events
         self._dispatcher = dispatcher
         self._settings = settings
+        self._backlog = Backlog(database, settings.limits)
         self._answering: set[tuple[str, str]] = set()
 
     # --- making ------------------------------------------------------------------------------------
@@ -84,12 +83,13 @@ class Generations:
         product = await self._product(library, asked["product_id"])
         provider, pipeline = self._providers.resolve(asked.get("provider"), kind)
         rows = self._rows(library, kind, asked, product, provider, pipeline, waited_for)
+        await self._backlog.admit(library, len(rows))
+        await self._images.require_quota(library)
         async with self._database.write() as session:
             if idempotency_key and (remembered := await session.get(IdempotencyKey, (library, idempotency_key))):
                 return await self._replay(session, remembered, fingerprint), True
             if await session.get(Product, product.id) is None:
                 raise ProductNotFound("there is no product with this id in the library of this key")
-            await self._require_capacity(session, library, len(rows))
             session.add_all(rows)
             if idempotency_key:
                 ids = [str(row.id) for row in rows]
@@ -171,18 +171,6 @@ class Generations:
         if row is None:
             raise ProductNotFound("there is no product with this id in the library of this key")
         return row
-
-    async def _require_capacity(self, session: AsyncSession, library: str, count: int) -> None:
-        limits = self._settings.limits
-        total, own = await queue.waiting(session, library)
-        if total + count > limits.queue or own + count > limits.queue_per_library:
-            raise QueueFull(
-                f"{own} jobs of this library are waiting ({total} in all); try again when some are done",
-                headers={"Retry-After": "30"},
-            )
-        quota = limits.storage_gib_per_library
-        if quota and await stored_bytes(session, library) >= quota * 1024**3:
-            raise QuotaExceeded(f"this library may keep {quota:g} GiB; remove products or ask for more room")
 
     async def _answered(self, library: str, key: str, fingerprint: str) -> list[Any]:
         """What this key was answered with before any limits are looked at again; empty when it is new."""

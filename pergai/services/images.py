@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import func, select
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from pergai.db.database import Database
 from pergai.db.tables import Image
@@ -75,7 +74,7 @@ class Images:
                     if size > self._limits.max_bytes:
                         raise TooLarge(f"an upload may have at most {self._settings.limits.upload_mib} MiB")
                     await asyncio.to_thread(file.write, chunk)
-            await self._require_quota(library, size)
+            await self.require_quota(library, size)
             image = await self._inspected(library, temp)
             image.key = f"uploads/{image.id}.{_extension(image.media_type)}"
             return await self._take(library, temp, image)
@@ -154,19 +153,15 @@ class Images:
             session.add(image)
         return image
 
-    async def _require_quota(self, library: str, size: int) -> None:
+    async def require_quota(self, library: str, more: int = 0) -> None:
+        """Raises QuotaExceeded when the library may not keep `more` bytes."""
         quota = self._settings.limits.storage_gib_per_library
         if not quota:
             return
         async with self._database.read() as connection:
             used = (await connection.execute(select(func.sum(_I.c.bytes)).where(_I.c.library == library))).scalar() or 0
-        if used + size > quota * 1024**3:
+        if used + more >= quota * 1024**3:
             raise QuotaExceeded(f"this library may keep {quota:g} GiB; remove products or ask for more room")
-
-
-async def stored_bytes(session: AsyncSession, library: str) -> int:
-    """What a library keeps."""
-    return int((await session.execute(select(func.sum(_I.c.bytes)).where(_I.c.library == library))).scalar() or 0)
 
 
 def file_sha256(path: Path) -> str:

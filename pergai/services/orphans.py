@@ -70,10 +70,10 @@ async def repair(database: Database, files: FileStore, found: Orphans) -> Orphan
         await asyncio.to_thread(files.remove, library, key)
     async with database.write() as session:
         for library, key in (*found.uploads, *found.results):
-            await session.exec(delete(Image).where(_I.c.library == library, _I.c.key == key))
+            await session.execute(delete(Image).where(_I.c.library == library, _I.c.key == key))
         for library, key in found.results:
             again = update(Generation).where(_G.c.library == library, _G.c.result_key == key)
-            await session.exec(
+            await session.execute(
                 again.values(status=Status.PENDING, result_key=None, report=None, started_at=None, completed_at=None)
             )
     left = await find_orphans(database, files)

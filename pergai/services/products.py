@@ -14,6 +14,8 @@ from pergai.db import queue
 from pergai.db.database import Database
 from pergai.db.tables import Generation, Image, Product
 from pergai.errors import FieldError, ProductDeleted, ProductNotFound, QuotaExceeded, UnknownCategory
+from pergai.services import webhooks
+from pergai.services.dispatcher import Dispatcher
 from pergai.services.events import Event, Events
 from pergai.services.images import SAMPLE_KEY, Images
 from pergai.settings import Settings
@@ -32,6 +34,7 @@ class Products:
         files: FileStore,
         images: Images,
         events: Events,
+        dispatcher: Dispatcher,
         categories: Iterable[Category],
         settings: Settings,
     ) -> None:
@@ -39,6 +42,7 @@ class Products:
         self._files = files
         self._images = images
         self._events = events
+        self._dispatcher = dispatcher
         self._settings = settings
         self.categories = tuple(categories)
 
@@ -100,6 +104,8 @@ class Products:
                 raise ProductNotFound("there is no product with this id in the library of this key")
             await session.delete(row)
             failed = list(await queue.fail_waiting(session, product.id, code=gone.code, detail=gone.detail))
+            for generation in failed:
+                webhooks.enqueue(session, generation)
             users = select(func.count()).where(
                 _P.c.library == library, _P.c.image_key == product.image_key, _P.c.id != product.id
             )
@@ -111,5 +117,6 @@ class Products:
         if orphaned:
             await asyncio.to_thread(self._files.remove, library, product.image_key)
         for generation in failed:
+            self._dispatcher.forget(generation.id)
             self._events.publish(Event(generation.id, generation.status, 1.0, "failed"))
         return failed
