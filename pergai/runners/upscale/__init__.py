@@ -1,0 +1,1 @@
+"""Super-resolution: nets, tiles, and the runner behind the upscale tool."""
