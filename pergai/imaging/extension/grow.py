@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -10,20 +10,19 @@ from scipy import ndimage
 
 from pergai.imaging.extension.grain import like_grain, to_bytes
 from pergai.imaging.extension.membrane import Light, continue_light
-from pergai.imaging.extension.plan import Plan
+from pergai.imaging.extension.plan import Plan, Side
 from pergai.imaging.extension.seam import join
 from pergai.imaging.extension.texture import Bank, Detail, Mask, Strip, block_positions, lay, overlap_of, quilt
 from pergai.imaging.picture import RGB, Alpha
 
 T = TypeVar("T", bound=np.generic)
-Side = Literal["left", "right", "top", "bottom"]
 SIDES: tuple[Side, ...] = ("left", "right", "top", "bottom")
 
 SMALL = 1_200_000
 """Pixels at which blocks are chosen; larger canvases use a small copy."""
 FEWEST = 40
 """Places a block must be found at, or smaller blocks are tried."""
-SLACK = 8.0
+SLACK = 12.0
 """Levels of 255 that a block may be corrected by at the border."""
 
 

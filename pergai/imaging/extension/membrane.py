@@ -17,23 +17,23 @@ from scipy import ndimage, sparse
 from scipy.sparse import linalg
 
 from pergai.imaging.extension.grain import noise_level
-from pergai.imaging.extension.plan import Plan
+from pergai.imaging.extension.plan import Plan, Side
 
 Grid = npt.NDArray[np.float64]
 Window = tuple[slice, slice]
 
-CELLS = 96
+CELLS = 72
 """Cells along the source's longer side."""
 MAX_CELLS = 160_000
 """Cells of the whole canvas: bounds the sparse solve to about two seconds."""
-SCALES = (1.2, 6.0, 9.0)
+SCALES = (1.0, 4.5, 7.0)
 """Widths of the smoother in cells: the relief of plain places, the light of plain and of textured places."""
-NEIGHBOURHOOD = 21
+NEIGHBOURHOOD = 15
 """Cells across which a place is judged to be plain or textured."""
 TEXTURE = 1.2
 """Levels of 255. What the fine smoother leaves over, beyond grain, is texture when it typically exceeds this."""
-SPREAD = 0.06
-"""Strength of the bonds along the border beside the source."""
+BROAD_SPREAD, RELIEF_SPREAD = 0.3, 0.06
+"""Strength of the bonds along the border beside the source, for the broad light and for the relief."""
 LINE = 12.0
 """Levels of 255. A step sharper than this, met squarely by the border, goes on as a straight line."""
 
@@ -74,13 +74,14 @@ def continue_light(pixels: npt.NDArray[np.float32], background: npt.NDArray[np.b
     if not known.any():
         grid[:] = np.median(pixels.reshape(-1, 3), axis=0)
     elif not known.all():
-        laplacian = _laplacian(*_bonds(pixels, background, cell, shape, inside))
-        reach = max(4.0, 0.12 * min(trust.shape))
+        lines = _lines(pixels, background, cell)
+        laplacian = _laplacian(*_bonds(lines, BROAD_SPREAD, shape, inside))
+        reach = max(4.0, 0.2 * min(trust.shape))
         low, high = grid[known].min(axis=0), grid[known].max(axis=0)
         slack = 0.2 * (high - low)
         _fill(grid, known, (laplacian @ laplacian + laplacian / (reach * reach)).tocsr())
         np.clip(grid, np.maximum(low - slack, 0.0), np.minimum(high + slack, 255.0), out=grid)
-        _fill(relief, known, laplacian)
+        _fill(relief, known, _laplacian(*_bonds(lines, RELIEF_SPREAD, shape, inside)))
         grid += relief
     return Light(grid=grid, cell=cell, origin=origin)
 
@@ -115,6 +116,7 @@ def _smooth(
     fine, middle, coarse = (_local_linear(values, weight, scale) for scale in SCALES)
     for _ in range(3):  # Tukey's twicing: a shadow's curve comes through as well as its slope
         fine += _local_linear(values - fine, weight, SCALES[0])
+    middle += _local_linear(values - middle, weight, SCALES[1])
     height, width = background.shape
     down, across = (
         _cubic(slice(0, size), 1, 0, cell, count) for size, count in zip((height, width), weight.shape, strict=True)
@@ -161,31 +163,39 @@ def _local_linear(values: Grid, weight: npt.NDArray[np.float64], scale: float) -
     return out
 
 
+def _lines(
+    pixels: npt.NDArray[np.float32], background: npt.NDArray[np.bool_], cell: int
+) -> dict[Side, npt.NDArray[np.float64]]:
+    """What is left of the bonds along each side of the source where lines meet it."""
+
+    def both(turned: npt.NDArray[np.float32], seen: npt.NDArray[np.bool_]) -> list[npt.NDArray[np.float64]]:
+        depth = max(8, turned.shape[1] // 8)
+        near, far = np.s_[:, :depth], np.s_[:, : -depth - 1 : -1]
+        return [_line(turned[near], seen[near], cell), _line(turned[far], seen[far], cell)]
+
+    left, right = both(pixels, background)
+    top, bottom = both(pixels.swapaxes(0, 1), background.T)
+    return {"left": left, "right": right, "top": top, "bottom": bottom}
+
+
 def _bonds(
-    pixels: npt.NDArray[np.float32],
-    background: npt.NDArray[np.bool_],
-    cell: int,
-    shape: tuple[int, int],
-    inside: Window,
+    lines: dict[Side, npt.NDArray[np.float64]], spread: float, shape: tuple[int, int], inside: Window
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """How strongly each cell holds to the one below it and to the one right of it, 0-1.
 
-    Beside the source the bonds along the border are weaker than those away from it: what reaches the border goes on
-    for a while before it spreads.
+    Left and right of the source the bonds along the border are weaker than those away from it: what reaches the border
+    goes on for a while before it spreads. They reach two cells into the source, whose curvature the spline
+    continues.
     """
     down = np.ones((shape[0] - 1, shape[1]))
     across = np.ones((shape[0], shape[1] - 1))
     rows, columns = inside
-    for turned, seen, bonds, here in (
-        (pixels, background, down, (rows, columns)),
-        (pixels.swapaxes(0, 1), background.T, across.T, (columns, rows)),
-    ):
-        spread = SPREAD if bonds is down else 0.5
-        depth = max(8, turned.shape[1] // 8)
-        between = slice(here[0].start, here[0].stop - 1)
-        near, far = np.s_[:, :depth], np.s_[:, : -depth - 1 : -1]
-        bonds[between, : here[1].start + 2] = spread * _line(turned[near], seen[near], cell)[:, None]
-        bonds[between, here[1].stop - 2 :] = spread * _line(turned[far], seen[far], cell)[:, None]
+    between = slice(rows.start, rows.stop - 1)
+    down[between, : columns.start + 2] = spread * lines["left"][:, None]
+    down[between, columns.stop - 2 :] = spread * lines["right"][:, None]
+    between = slice(columns.start, columns.stop - 1)
+    across[: rows.start + 2, between] = 0.5 * lines["top"]
+    across[rows.stop - 2 :, between] = 0.5 * lines["bottom"]
     return down, across
 
 

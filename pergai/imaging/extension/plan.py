@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +11,7 @@ from PIL import Image
 
 from pergai.imaging.picture import RGB, Alpha
 
+Side = Literal["left", "right", "top", "bottom"]
 Bytes = npt.NDArray[np.uint8]
 
 

@@ -127,13 +127,14 @@ class _Picker:
 
     def __init__(self, bank: Bank, strip: Strip, block: int) -> None:
         self.bank, self.strip, self.block = bank, strip, block
+        self.overlap = overlap_of(block)
         self.positions = p = block_positions(bank.usable, block)
         self.index = np.full(bank.usable.shape, -1, dtype=np.int64)
         self.index[p[:, 0], p[:, 1]] = np.arange(len(p))
         self.flat = np.ascontiguousarray(bank.detail.reshape(-1, 3))
         self.light = self._means(bank.light)
         self.energy = np.log(self._means((bank.detail**2).mean(axis=-1, keepdims=True))[:, 0] + 1.0)
-        self.used = np.zeros(len(p), dtype=np.float32)
+        self.used, self.gain = np.zeros(bank.usable.shape), 1.0
         # A scene of many things (wall, table, void) keeps blocks near where they came from; one ground need not.
         colour = self.light + self._means(bank.detail)
         between = float(colour.std(axis=0).mean())
@@ -162,7 +163,8 @@ class _Picker:
         low, high = np.searchsorted(p[:, 0], [home - 1, home + 2])
         if high > low:
             drawn.append(rng.integers(low, high, ALIGNED))
-        drawn.append(self._find(np.array(near, dtype=np.int64).reshape(-1, 2)))
+        if self.home > 0.25 * HOME:  # going on where a neighbour left off keeps things whole, but repeats a ground
+            drawn.append(self._find(np.array(near, dtype=np.int64).reshape(-1, 2)))
         pool = np.unique(np.concatenate(drawn))
         light = self.strip.light[at[0] : at[0] + block, at[1] : at[1] + block].mean(axis=(0, 1))
 
@@ -171,8 +173,14 @@ class _Picker:
             blind = ((self.light[pool] - light) ** 2).mean(axis=-1) / 8.0 + self._prior(pool, home)
             return self._take(pool[int(np.argmin(blind))])
         energy = float(np.log((target[ys, xs] ** 2).mean() + 1.0))
-        take = rng.choice(len(ys), min(SAMPLES, len(ys)), replace=False)
-        match = self._difference(pool, ys[take], xs[take], target)
+        weight = np.ones(len(ys), dtype=np.float32)
+        if at[1] == 0:  # no cut can hide a misfit at the source itself, so what lies next to it counts most
+            beside = np.exp((xs - self.strip.border.shape[1] + 1) * np.float32(4.0 / self.overlap))
+            weight = np.where(xs < self.strip.border.shape[1], beside, np.float32(0.25)).astype(np.float32)
+        weight /= weight.sum()
+        take = rng.choice(len(ys), min(SAMPLES, len(ys)), replace=False, p=weight / weight.sum(dtype=np.float64))
+        even = np.full(len(take), 1.0 / len(take), dtype=np.float32)
+        match = self._difference(pool, ys[take], xs[take], target, even)
 
         def cost(match: npt.NDArray[np.float32], pool: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
             scale = float(match.min()) + 0.5
@@ -183,10 +191,10 @@ class _Picker:
         for radius in REFINE:
             around = self._around(pool[np.argsort(cost(match, pool), kind="stable")[:8]], radius)
             around = around[~np.isin(around, pool)]
-            match = np.concatenate([match, self._difference(around, ys[take], xs[take], target)])
+            match = np.concatenate([match, self._difference(around, ys[take], xs[take], target, even)])
             pool = np.concatenate([pool, around])
         pool = pool[np.argsort(cost(match, pool), kind="stable")[:FINAL]]
-        return self._take(pool[int(np.argmin(cost(self._difference(pool, ys, xs, target), pool)))])
+        return self._take(pool[int(np.argmin(cost(self._difference(pool, ys, xs, target, weight), pool)))])
 
     def _prior(self, pool: npt.NDArray[np.int64], home: int) -> npt.NDArray[np.float32]:
         """What a candidate costs for where it lies and how often it was used."""
@@ -195,7 +203,9 @@ class _Picker:
         aside = (p[:, 0] - home) / along
         inward = (away - self.block - p[:, 1]) / away
         weight = max(self.home, 8.0 if self.strip.keep_rows else 0.0)
-        return np.asarray(1.5 * self.used[pool] + weight * aside**2 + self.home * inward**2, dtype=np.float32)
+        return np.asarray(
+            1.5 * self.used[p[:, 0], p[:, 1]] / self.gain + weight * aside**2 + self.home * inward**2, dtype=np.float32
+        )
 
     def _find(self, places: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """Numbers of those of these places (along, away) where a block fits."""
@@ -210,22 +220,31 @@ class _Picker:
         return np.unique(self._find(places.reshape(-1, 2)))
 
     def _difference(
-        self, pool: npt.NDArray[np.int64], ys: npt.NDArray[np.int64], xs: npt.NDArray[np.int64], target: Detail
+        self,
+        pool: npt.NDArray[np.int64],
+        ys: npt.NDArray[np.int64],
+        xs: npt.NDArray[np.int64],
+        target: Detail,
+        weight: npt.NDArray[np.float32],
     ) -> npt.NDArray[np.float32]:
-        """Mean squared difference of each candidate at these pixels of the overlap."""
+        """Mean squared difference of each candidate at these pixels of the overlap; weights sum to one."""
         columns = self.bank.usable.shape[1]
         base = self.positions[pool] @ np.array([columns, 1])
         found = self.flat[base[:, None] + (ys * columns + xs)[None, :]]
         found -= target[ys, xs]
-        return np.asarray(np.einsum("nkc,nkc->n", found, found) / (3 * len(ys)), dtype=np.float32)
+        return np.asarray(((found * found).sum(axis=-1) @ weight) / 3.0, dtype=np.float32)
 
     def _take(self, winner: np.int64) -> tuple[int, int]:
         """Make a used place and its surroundings dearer for a while."""
-        along, away = self.positions[winner]
-        distance = np.hypot(self.positions[:, 0] - along, self.positions[:, 1] - away)
-        self.used *= 0.98
-        self.used += np.exp(-((distance / (0.5 * self.block)) ** 2)).astype(np.float32)
-        return int(along), int(away)
+        along, away = (int(at) for at in self.positions[winner])
+        reach = self.block
+        top, left = max(0, along - reach), max(0, away - reach)
+        y, x = np.ogrid[top : along + reach, left : away + reach]
+        near = self.used[top : along + reach, left : away + reach]
+        self.gain /= 0.98  # new wear counts more instead of all old wear less
+        y, x = y[: near.shape[0]], x[:, : near.shape[1]]
+        near += self.gain * np.exp(-((y - along) ** 2 + (x - away) ** 2) / (0.5 * reach) ** 2)
+        return along, away
 
 
 def _lift(difference: Detail, seen: Mask, block: int) -> Detail:
@@ -252,10 +271,12 @@ def _cut(
 
 def _path(error: npt.NDArray[np.float32], width: int) -> Mask:
     """The minimum error boundary cut down a column of pixels: True to the right of it."""
-    rows = len(error)
-    total = error.astype(np.float64)
+    rows, columns = error.shape
+    padded = np.full((rows, columns + 2), np.inf)
+    total = padded[:, 1:-1]
+    total[:] = error
     for row in range(1, rows):
-        above = np.pad(total[row - 1], 1, constant_values=np.inf)
+        above = padded[row - 1]
         total[row] += np.minimum(np.minimum(above[:-2], above[1:-1]), above[2:])
     path = np.empty(rows, dtype=np.int64)
     path[-1] = int(np.argmin(total[-1]))
