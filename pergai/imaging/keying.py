@@ -128,7 +128,7 @@ def _ridges(off: FloatPlane, thin: BoolPlane, core: BoolPlane, noise: float) -> 
     """Weights of the purest pixels of parts too thin to have an inside, beside those that have one."""
     peak = ndimage.maximum_filter(off, 5)
     ridge = thin & (off > 0.9 * peak) & (off > 8.0 * noise)
-    return np.maximum(ridge.astype(np.float32), core.astype(np.float32) * 0.05).astype(np.float32)
+    return np.where(ridge, 1.0, np.where(core, 0.05, 0.0)).astype(np.float32)
 
 
 def _with_contact_shadows(image: Colours, backdrop: Backdrop, sure: BoolPlane) -> Backdrop:

@@ -18,7 +18,7 @@ from pergai.imaging.keying import key
 from pergai.imaging.picture import RGB, Alpha, FloatPlane, Matte
 from pergai.imaging.planes import Colours, dot
 
-VERSION = 2
+VERSION = 3
 """Raise it when a matte comes out different, so that cached ones are made again."""
 
 WORK_PIXELS = 2_000_000
@@ -96,7 +96,21 @@ def _solve_on_anything(image: Colours, mask: FloatPlane) -> FloatPlane:
     thin = ndimage.maximum_filter(mask - ndimage.grey_opening(mask, width) > 0.1, 3)
     decided = np.clip(np.where(thin, mask, (mask - _DOUBT) / (1.0 - _DOUBT)), 0.0, 1.0)
     estimate = np.where(unknown, decided, np.round(mask)).astype(np.float32)
-    return solve_alpha(image, unknown, estimate, np.full_like(mask, _PRIOR))
+    return _without_ghosts(solve_alpha(image, unknown, estimate, np.full_like(mask, _PRIOR)))
+
+
+def _without_ghosts(alpha: FloatPlane) -> FloatPlane:
+    """Alpha with the wide half-clear areas decided: a real edge is soft over a few pixels, a doubt of the net over many. Doubts that
+    never reach one half, inside the product, are dropped."""
+    side = 2 * max(4, round(0.012 * max(alpha.shape))) + 1
+    wide = (ndimage.minimum_filter(alpha, side) > 0.03) & (ndimage.maximum_filter(alpha, side) < 0.97)
+    share = ndimage.gaussian_filter(ndimage.maximum_filter(wide.astype(np.float32), side + side // 2), side / 6)
+    t = np.clip((alpha - 0.25) / 0.5, 0.0, 1.0)
+    decided = t * t * (3.0 - 2.0 * t)
+    decided = alpha + share * (decided - alpha)
+    patches, count = ndimage.label(decided < 0.999)
+    faintest = ndimage.minimum(decided, patches, np.arange(count + 1))
+    return np.where(faintest[patches] > 0.5, 1.0, decided).astype(np.float32)
 
 
 def _alpha_at_source(source: RGB, image: Colours, alpha: FloatPlane) -> Alpha:
