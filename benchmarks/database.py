@@ -1,6 +1,6 @@
 """The queue and the lists at size: claims with 100,000 rows waiting, pages of 1,000,000 rows, signed URLs, all on real SQLite.
 
-    python -m benchmarks.database [--rows 1000000]
+python -m benchmarks.database [--rows 1000000]
 """
 
 from __future__ import annotations

@@ -181,7 +181,7 @@ class Result:
     details: dict[str, Any] = field(default_factory=dict)
     fidelity: Fidelity | None = None
     seconds: dict[str, float] = field(default_factory=dict)
-    """Time spent by phase."""
+    """Work by phase: `cpu`, and each model by its id."""
 
 
 # --- what runners and models must offer --------------------------------------------------------------

@@ -135,7 +135,10 @@ class DeviceLoop(threading.Thread):
             for work in batch:
                 self._run_on(model, [work])
         else:
-            self._watcher.ran(batch[0].model, len(batch), time.monotonic() - started)
+            seconds = time.monotonic() - started
+            self._watcher.ran(batch[0].model, len(batch), seconds)
+            for work in batch:
+                work.seconds += seconds / len(batch)
             for work, result in zip(batch, results, strict=True):
                 if result is UNFINISHED:
                     self._put_back(work)

@@ -136,12 +136,14 @@ class JobDesk:
         return _card(self._engine.catalogue.scenes, id, "scene")
 
     async def cpu(self, work: Callable[..., T], *args: Any) -> T:
-        loop = asyncio.get_running_loop()
-        started = time.monotonic()
-        try:
-            return await loop.run_in_executor(self._engine.pool, work, *args)
-        finally:
-            self._spent("cpu", started)
+        def timed() -> tuple[T, float]:
+            started = time.monotonic()
+            result = work(*args)
+            return result, time.monotonic() - started
+
+        result, seconds = await asyncio.get_running_loop().run_in_executor(self._engine.pool, timed)
+        self._spent("cpu", seconds)
+        return result
 
     async def device(self, model: str, payload: Any, *, shape: Hashable = None) -> Any:
         work = Work(
@@ -152,24 +154,22 @@ class JobDesk:
             payload=payload,
             urgent=self._urgent,
         )
-        started = time.monotonic()
-        try:
-            return await asyncio.wrap_future(self._engine.device.submit(work))
-        finally:
-            self._spent(model, started)
+        result = await asyncio.wrap_future(self._engine.device.submit(work))
+        self._spent(model, work.seconds)
+        return result
 
     def progress(self, fraction: float, phase: str) -> None:
         self._fraction = min(1.0, max(self._fraction, fraction))
         self._engine.listener.moved(Progress(job=self._job.id, fraction=round(self._fraction, 3), phase=phase))
 
     def signed_off(self, result: Result) -> Result:
-        """The result with the seconds this job spent waiting for and in each phase."""
+        """The result with the seconds of work this job took, on the CPU and by each model; waiting does not count."""
         return replace(
             result, target=self._job.target, seconds={name: round(value, 3) for name, value in self._seconds.items()}
         )
 
-    def _spent(self, phase: str, started: float) -> None:
-        self._seconds[phase] = self._seconds.get(phase, 0.0) + time.monotonic() - started
+    def _spent(self, phase: str, seconds: float) -> None:
+        self._seconds[phase] = self._seconds.get(phase, 0.0) + seconds
 
 
 def _failure(job: Job, error: PergaiError) -> Result:

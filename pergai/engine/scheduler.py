@@ -30,6 +30,8 @@ class Work:
     """A client is waiting for this job."""
     order: int = field(default=0)
     passed_over: int = field(default=0)
+    seconds: float = field(default=0.0)
+    """Its share of the device's time so far."""
 
 
 class Scheduler:

@@ -1,0 +1,161 @@
+"""Polling while the engine works: GET p99 at a steady rate, with the engine idle, busy in its own process (as pergai runs
+it), and busy in the API's process (as it would be without the second process).
+
+    python -m benchmarks.http [--seconds 20] [--rate 100]
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import re
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+
+from benchmarks.results_file import percentile, write
+
+WEIGHTS = os.environ.get("PERGAI_WEIGHTS", str(Path(__file__).parents[1] / "data" / "weights"))
+BASE = "/api/external/v1"
+
+
+def serve_with_work_inside() -> None:
+    """The rival: the same server, with the upscaler running in a thread of the API process."""
+    from pergai.app import serve
+    from pergai.cards.catalogue import load_catalogue
+    from pergai.runners.registry import load_model
+    from pergai.settings import load_settings
+
+    settings = load_settings()
+    card = load_catalogue().models["realesr-animevideov3"]
+    model = load_model(card, Path(WEIGHTS) / card.id, "cpu")
+    tile = np.zeros((128, 128, 3), np.uint8)
+
+    def work() -> None:
+        while True:
+            model.run([tile])
+
+    threading.Thread(target=work, daemon=True).start()
+    serve(settings)
+
+
+class Server:
+    def __init__(self, *, inside: bool) -> None:
+        self.folder = tempfile.TemporaryDirectory()
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.log = Path(self.folder.name) / "log"
+        command = ["-m", "benchmarks.http", "--serve-inside"] if inside else ["-m", "pergai", "serve"]
+        environment = {
+            **os.environ,
+            "PERGAI_HOME": self.folder.name,
+            "PERGAI_WEIGHTS": WEIGHTS,
+            "PERGAI_PORT": str(self.port),
+            "PERGAI_CONFIG": "embedded",
+            "PERGAI_LOG__LEVEL": "warning",
+        }
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen([sys.executable, *command], stdout=log, stderr=log, env=environment)
+        self.base = f"http://127.0.0.1:{self.port}"
+        deadline = time.monotonic() + 120
+        while True:
+            try:
+                if httpx.get(f"{self.base}/readyz").status_code == 200:
+                    break
+            except httpx.TransportError:
+                pass
+            if time.monotonic() > deadline:
+                raise TimeoutError(self.log.read_text())
+            time.sleep(0.2)
+        found = re.search(r"pk_\w+", self.log.read_text())
+        assert found is not None
+        self.headers = {"Authorization": f"Bearer {found[0]}"}
+
+    def product(self) -> str:
+        body = {"name": "x", "category": "other", "imagePath": "products/sample.png"}
+        answer = httpx.post(f"{self.base}{BASE}/products", json=body, headers=self.headers, timeout=60)
+        return str(answer.raise_for_status().json()["id"])
+
+    def queue(self, product: str, count: int) -> str:
+        body = {"productId": product, "scale": "4x"}
+        headers = {**self.headers, "Prefer": "wait=0"}
+        for _ in range(count):
+            answer = httpx.post(f"{self.base}{BASE}/tools/upscale", json=body, headers=headers, timeout=60)
+        return str(answer.raise_for_status().json()["id"])
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        self.folder.cleanup()
+
+
+async def poll(server: Server, path: str, rate: float, seconds: float) -> dict[str, float]:
+    """Open loop: each request is sent at its time, whether or not the one before was answered."""
+    times: list[float] = []
+    async with httpx.AsyncClient(base_url=server.base, headers=server.headers, timeout=60) as client:
+
+        async def one(due: float) -> None:
+            await client.get(path)
+            times.append(time.monotonic() - due)
+
+        started = time.monotonic()
+        tasks = []
+        for number in range(int(rate * seconds)):
+            due = started + number / rate
+            await asyncio.sleep(max(0.0, due - time.monotonic()))
+            tasks.append(asyncio.create_task(one(due)))
+        await asyncio.gather(*tasks)
+    return {
+        "p50_ms": round(percentile(times, 0.5) * 1000, 2),
+        "p99_ms": round(percentile(times, 0.99) * 1000, 2),
+    }
+
+
+def measure(rate: float, seconds: float) -> dict[str, Any]:
+    results: dict[str, Any] = {"requests_per_second": rate}
+    server = Server(inside=False)
+    try:
+        product = server.product()
+        path = f"{BASE}/products/{product}"
+        results["engine_idle"] = asyncio.run(poll(server, path, rate, seconds))
+        path = f"{BASE}/generations/{server.queue(product, 20)}"
+        time.sleep(5)
+        results["engine_busy_in_its_process"] = asyncio.run(poll(server, path, rate, seconds))
+    finally:
+        server.close()
+    server = Server(inside=True)
+    try:
+        path = f"{BASE}/products/{server.product()}"
+        results["work_in_the_api_process"] = asyncio.run(poll(server, path, rate, seconds))
+    finally:
+        server.close()
+    results["p99_without_the_second_process_over_with_it"] = round(
+        results["work_in_the_api_process"]["p99_ms"] / results["engine_busy_in_its_process"]["p99_ms"], 1
+    )
+    return results
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=20)
+    parser.add_argument("--rate", type=float, default=100)
+    parser.add_argument("--serve-inside", action="store_true", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.serve_inside:
+        serve_with_work_inside()
+    else:
+        write("http", measure(arguments.rate, arguments.seconds), ("litestar", "uvicorn", "torch"))
+
+
+if __name__ == "__main__":
+    main()
