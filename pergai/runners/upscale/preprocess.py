@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 from pergai.imaging.decode import ImageInfo, decode, probe, require_pixels
@@ -75,17 +76,38 @@ def _resized_by_vips(picture: Picture, size: tuple[int, int]) -> Picture:
     import pyvips
 
     image = pyvips.Image.new_from_array(_stacked(picture), interpretation="srgb")
-    # Sharp's own way: Lanczos 3, over alpha-weighted colours.
-    return _picture(image.thumbnail_image(size[0], height=size[1], size="force"), picture.notes)
+    if picture.alpha is not None:
+        image = image.premultiply()
+    x, y = size[0] / picture.width, size[1] / picture.height
+    image = image.resize(min(1.0, x), vscale=min(1.0, y), kernel="lanczos3")
+    x, y = max(1.0, x), max(1.0, y)
+    if x > 1 or y > 1:
+        # libvips's own `resize` lands half a pixel off when it enlarges; here pixel centres stay where they are.
+        image = image.affine(
+            (x, 0, 0, y),
+            interpolate=pyvips.Interpolate.new("bicubic"),
+            oarea=[0, 0, *size],
+            odx=(x - 1) / 2,
+            ody=(y - 1) / 2,
+            extend="copy",
+        )
+    if picture.alpha is not None:
+        image = image.unpremultiply().rint()
+    return _picture(image, picture.notes)
 
 
 def _resized_by_pillow(picture: Picture, size: tuple[int, int]) -> Picture:
     image = Image.fromarray(_stacked(picture))
-    if picture.alpha is None:
-        return Picture(np.array(image.resize(size, Image.Resampling.LANCZOS)), None, picture.notes)
-    weighted = image.convert("RGBa").resize(size, Image.Resampling.LANCZOS)
-    planes = np.array(weighted.convert("RGBA"))
-    return Picture(np.ascontiguousarray(planes[..., :3]), np.ascontiguousarray(planes[..., 3]), picture.notes)
+    smaller = (min(size[0], picture.width), min(size[1], picture.height))
+    if picture.alpha is not None:
+        image = image.convert("RGBa")
+    # Each side as libvips does it: Lanczos 3 down, bicubic up.
+    image = image.resize(smaller, Image.Resampling.LANCZOS).resize(size, Image.Resampling.BICUBIC)
+    if picture.alpha is not None:
+        image = image.convert("RGBA")
+    planes = np.asarray(image)
+    alpha = None if picture.alpha is None else np.ascontiguousarray(planes[..., 3])
+    return Picture(np.ascontiguousarray(planes[..., :3]), alpha, picture.notes)
 
 
 def _stacked(picture: Picture) -> Any:
@@ -93,7 +115,7 @@ def _stacked(picture: Picture) -> Any:
 
 
 def _picture(image: Any, notes: tuple[str, ...] = ()) -> Picture:
-    planes = np.asarray(image.cast("uchar").numpy())
+    planes: npt.NDArray[np.uint8] = np.asarray(image.cast("uchar").numpy())
     alpha = np.ascontiguousarray(planes[..., 3]) if planes.shape[2] == 4 else None
     if alpha is not None and alpha.min() == 255:
         alpha = None
