@@ -56,8 +56,6 @@ READABLE = "JPEG, PNG, WebP, TIFF, AVIF, HEIC and BMP"
 
 ORIENTATION = 0x0112
 BITS_PER_SAMPLE = 258
-EXTRA_SAMPLES = 338
-ASSOCIATED_ALPHA = 1
 GREY = ("1", "L", "LA", "La")
 COLOUR = ("P", "PA", "RGB", "RGBX", "RGBA", "RGBa", "YCbCr", "CMYK")
 TURNED = (5, 6, 7, 8)
@@ -223,7 +221,8 @@ def _orientation(image: Image.Image) -> int:
     if image.format == "HEIF":
         return 1  # libheif turns the image itself
     try:
-        value = image.getexif().get(ORIENTATION, 1)
+        # The base class's: a PNG's own would decode all pixels first, in search of an EXIF block behind them.
+        value = Image.Image.getexif(image).get(ORIENTATION, 1)
     except Exception:  # a broken block raises anything
         return 1
     return value if value in range(1, 9) else 1
@@ -267,9 +266,7 @@ def _deep_planes(data: bytes | Path, image: Image.Image) -> tuple[RGB, Alpha | N
         )
     alpha: Alpha | None = None
     if deep.bands > colour_bands:
-        if image.format == "TIFF" and ASSOCIATED_ALPHA in _tag(image, EXTRA_SAMPLES):
-            deep = deep.unpremultiply(max_alpha=65535).cast("ushort")
-        alpha = to_8_bits(deep[colour_bands].numpy())
+        alpha = to_8_bits(deep[colour_bands].numpy())  # straight: libvips divides associated alpha out
         deep = deep.extract_band(0, n=colour_bands)
     pixels, notes = deep_to_srgb(deep, image.info.get("icc_profile"))
     return pixels, alpha, notes
