@@ -19,7 +19,7 @@ RUNNERS = {
     "upscale": ("pergai.runners.upscale.runner", "Upscale"),
     "render": ("pergai.runners.render.runner", "Render"),
     "extend": ("pergai.runners.extend.runner", "Extend"),
-    "diffusion": ("pergai.runners.diffusion", "Diffusion"),
+    "diffusion": ("pergai.runners.diffusion.runner", "Diffusion"),
 }
 """`runner` → (module, class)."""
 
@@ -27,6 +27,7 @@ LOADERS = {
     "rembg": "pergai.runners.segment",
     "realesrgan": "pergai.runners.upscale.model",
     "mitsuba": "pergai.runners.render.model",
+    "diffusers": "pergai.runners.diffusion.model",
 }
 """`family` → module with `load(card, folder, device) -> Model`."""
 

@@ -1,0 +1,122 @@
+"""Diffusion weights from the disk: a diffusers folder, or one checkpoint file with the configuration of another card.
+
+Only safetensors are read, only code of diffusers and transformers is run, and nothing is looked up on the network.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pergai.cards.structs import ModelCard
+from pergai.errors import CardError, ModelUnavailable
+
+log = logging.getLogger(__name__)
+
+DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32}
+LIBRARIES = ("diffusers", "transformers", "stable_diffusion")
+"""Where the parts of a pipeline may come from; anything else is code of the weights' own."""
+
+
+def dtype_for(card: ModelCard, device: str) -> torch.dtype:
+    """What the model computes in: `options.dtype` on a GPU (float16 unless it says so), float32 on a CPU, where half
+    precision is emulated, many times slower. Raises CardError."""
+    name = str(card.options.get("dtype", "float16"))
+    if name not in DTYPES:
+        raise CardError(f"models/{card.id}.toml: options.dtype: {name!r} is not one of {', '.join(DTYPES)}")
+    return DTYPES[name] if device.startswith("cuda") else torch.float32
+
+
+def load_pipeline(card: ModelCard, folder: Path, device: str) -> Any:
+    """The diffusers inpainting pipeline of a card, on the device, ready to run.
+
+    `card.options`: `dtype`, `variant` (e.g. "fp16": which set of files), `file` (a single checkpoint in the folder)
+    and `base` (id of the card whose folder has the configuration for it; a folder `config` beside the file does, too).
+    Raises ModelUnavailable or CardError.
+    """
+    # The weights are here or they are not; nobody may wait for a hub.
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    import diffusers
+
+    diffusers.utils.logging.set_verbosity_error()
+    diffusers.utils.logging.disable_progress_bar()
+    if not folder.is_dir():
+        raise ModelUnavailable(f"model {card.id} is missing; run `pergai models pull {card.id}`")
+    dtype = dtype_for(card, device)
+    try:
+        if file := card.options.get("file"):
+            pipeline = _from_file(card, folder / str(file), dtype)
+        else:
+            pipeline = _from_folder(card, folder, dtype)
+    except (OSError, ValueError, RuntimeError, KeyError) as error:
+        if isinstance(error, torch.OutOfMemoryError):
+            raise MemoryError(str(error)) from None
+        reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        raise ModelUnavailable(f"model {card.id} cannot be loaded ({reason.strip()[:300]})") from error
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline.to(device)
+
+
+def _from_folder(card: ModelCard, folder: Path, dtype: torch.dtype) -> Any:
+    index = _index(card, folder)
+    options: dict[str, Any] = {"dtype": dtype, "use_safetensors": True, "local_files_only": True}
+    if variant := card.options.get("variant"):
+        options["variant"] = str(variant)
+    if "safety_checker" in index:
+        options |= {"safety_checker": None, "requires_safety_checker": False}
+    return _kind(index).from_pretrained(folder, **options)
+
+
+def _from_file(card: ModelCard, file: Path, dtype: torch.dtype) -> Any:
+    if file.suffix != ".safetensors":
+        raise CardError(f"models/{card.id}.toml: options.file: only .safetensors are read, not {file.name}")
+    if not file.is_file():
+        raise ModelUnavailable(f"model {card.id}: {file.name} is missing in {file.parent}")
+    base = card.options.get("base")
+    config = file.parent.parent / str(base) if base else file.parent / "config"
+    if not (config / "model_index.json").is_file():
+        raise ModelUnavailable(
+            f"model {card.id}: a single checkpoint needs the configuration of its family; "
+            + (f"run `pergai models pull {base}`" if base else "name its card in options.base")
+        )
+    index = _index(card, config)
+    options: dict[str, Any] = {"config": str(config), "dtype": dtype, "local_files_only": True}
+    if "safety_checker" in index:
+        options["safety_checker"] = None
+    return _kind(index).from_single_file(str(file), **options)
+
+
+def _index(card: ModelCard, folder: Path) -> Mapping[str, Any]:
+    path = folder / "model_index.json"
+    if not path.is_file():
+        raise ModelUnavailable(f"model {card.id}: {folder} has no model_index.json; run `pergai models pull {card.id}`")
+    index: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    foreign = [
+        name
+        for name, part in index.items()
+        if isinstance(part, list)
+        and part
+        and part[0] is not None
+        and (name == "_class_name" or part[0] not in LIBRARIES)
+    ]
+    if foreign:
+        raise ModelUnavailable(f"model {card.id} brings its own code ({', '.join(foreign)}), which is never run")
+    return {name: part for name, part in index.items() if part != [None, None]}
+
+
+def _kind(index: Mapping[str, Any]) -> Any:
+    """The pipeline class for these parts: what the step engine takes apart, else whatever diffusers has for it."""
+    import diffusers
+
+    if "unet" in index and "text_encoder" in index and "controlnet" not in index:
+        if "text_encoder_2" in index:
+            return diffusers.StableDiffusionXLInpaintPipeline
+        if (index["text_encoder"] or [None, ""])[1] in ("CLIPTextModel", "CLIPTextModelWithProjection"):
+            return diffusers.StableDiffusionInpaintPipeline
+    return diffusers.AutoPipelineForInpainting

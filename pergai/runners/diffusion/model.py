@@ -1,0 +1,208 @@
+"""Stable Diffusion as a model of the engine: family `diffusers` of the model cards.
+
+One call of `run` prepares who is new, decodes who is done and takes one step with all the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from pergai.cards.structs import ModelCard
+from pergai.engine.core import UNFINISHED, Model, Unfinished
+from pergai.errors import JobError
+from pergai.runners.diffusion import schedulers
+from pergai.runners.diffusion.faults import translated
+from pergai.runners.diffusion.generic import GenericModel
+from pergai.runners.diffusion.load import dtype_for, load_pipeline
+from pergai.runners.diffusion.request import Painted, Request, State
+from pergai.runners.diffusion.step import Denoiser
+from pergai.runners.diffusion.text import PromptEncoder
+from pergai.runners.diffusion.vae import Codec, mask_tensor, picture_tensor
+
+PATIENCE = 200
+"""Full batches that have to go well before a batch that ran out of memory is tried one larger again."""
+
+
+class StepModel:
+    """A pipeline taken apart, so that requests can join and leave between steps. A payload is a Request, its result a
+    Painted."""
+
+    def __init__(self, pipeline: Any, *, dtype: torch.dtype, max_batch: int, rows: Sequence[int], single: bool) -> None:
+        self.max_batch = max_batch
+        self._limit = max_batch
+        self._calm = 0
+        self._pipeline = pipeline
+        self._dtype = dtype
+        self._device = torch.device(pipeline.device)
+        self._channels = int(pipeline.unet.config.in_channels)
+        self._words = PromptEncoder(pipeline)
+        self._codec = Codec(pipeline.vae, dtype, single=single)
+        self._denoiser = Denoiser(pipeline.unet, rows)
+
+    @torch.inference_mode()
+    def run(self, payloads: Sequence[Request]) -> list[Painted | Unfinished]:
+        """One turn of every request. Raises for the whole batch, whose states are then as they were; MemoryError when
+        the device has too little."""
+        try:
+            with translated():
+                results = self._turn(payloads)
+        except MemoryError:
+            self.max_batch, self._calm = max(1, len(payloads) // 2), 0
+            raise
+        self._grow(len(payloads))
+        for request in payloads:
+            state = _state(request)
+            request.report(min(1.0, (state.index + 1) / (len(state.timesteps) + 1)))
+        return results
+
+    def _turn(self, payloads: Sequence[Request]) -> list[Painted | Unfinished]:
+        fresh = [request for request in payloads if request.state is None]
+        for request, state in zip(fresh, self._prepared(fresh), strict=True):
+            request.state = state
+        done = [request for request in payloads if _state(request).finished]
+        # Decoded before anybody moves: when it fails, nobody has.
+        pictures = self._codec.decode([_state(request).latents for request in done])
+        results: dict[int, Painted] = {
+            id(request): Painted(pixels, _state(request).notes) for request, pixels in zip(done, pictures, strict=True)
+        }
+        if moving := [_state(request) for request in payloads if id(request) not in results]:
+            self._denoiser.advance(moving)
+        return [results.get(id(request), UNFINISHED) for request in payloads]
+
+    def _grow(self, size: int) -> None:
+        if self.max_batch < self._limit and size >= self.max_batch:
+            self._calm += 1
+            if self._calm >= PATIENCE:
+                self.max_batch, self._calm = self.max_batch + 1, 0
+
+    def _prepared(self, requests: Sequence[Request]) -> list[State]:
+        """The states of new requests. Random numbers are drawn in the order of diffusers' own pipelines: the image's
+        encoding where it is needed, the noise, the masked image's encoding, and later the noise of each step."""
+        for request in requests:
+            self._check(request)
+        images = [picture_tensor(request.image) for request in requests]
+        masks = [mask_tensor(request.mask) for request in requests]
+        blending = self._channels == 4
+        starts = [blending or request.strength < 1 for request in requests]
+        encoded = iter(self._codec.encode([image for image, needed in zip(images, starts, strict=True) if needed]))
+        hidden = [] if blending else [image * (mask < 0.5) for image, mask in zip(images, masks, strict=True)]
+        masked = iter(self._codec.encode(hidden))
+        states = []
+        for request, mask, needed in zip(requests, masks, starts, strict=True):
+            states.append(
+                self._begin(request, mask, next(encoded) if needed else None, None if blending else next(masked))
+            )
+        return states
+
+    def _begin(self, request: Request, mask: Tensor, image: Any, masked: Any) -> State:
+        from diffusers.utils.torch_utils import randn_tensor
+
+        scheduler = schedulers.make(request.scheduler, self._pipeline.scheduler.config)
+        timesteps = schedulers.schedule(scheduler, request.steps, request.strength)
+        distilled = self._pipeline.unet.config.time_cond_proj_dim
+        words = self._words.condition(
+            request.prompt, request.negative_prompt, guided=request.guidance > 1 and distilled is None
+        )
+        generator = torch.Generator("cpu").manual_seed(request.seed)
+        clean = None if image is None else image(generator)
+        height, width = (side // self._codec.factor for side in request.image.shape[:2])
+        channels = int(self._pipeline.vae.config.latent_channels)
+        noise = randn_tensor((1, channels, height, width), generator, self._device, self._dtype)
+        if request.strength < 1:
+            latents = scheduler.add_noise(clean, noise, timesteps[0].reshape(1))
+        else:
+            latents = noise * scheduler.init_noise_sigma
+        small = torch.nn.functional.interpolate(mask, size=(height, width))
+        return State(
+            scheduler=scheduler,
+            timesteps=timesteps,
+            generator=generator,
+            step_options=schedulers.step_options(scheduler, generator),
+            guidance=request.guidance,
+            embeds=words.embeds,
+            pooled=words.pooled,
+            time_ids=self._time_ids(request, words.embeds) if words.pooled is not None else None,
+            guidance_embed=None if distilled is None else self._guidance_embed(request.guidance, distilled),
+            mask=small.to(self._device, self._dtype),
+            masked=None if masked is None else masked(generator),
+            clean=clean if self._channels == 4 else None,
+            noise=noise,
+            latents=latents,
+            notes=words.notes,
+        )
+
+    def _check(self, request: Request) -> None:
+        height, width = request.image.shape[:2]
+        if height % self._codec.factor or width % self._codec.factor:
+            raise JobError(f"{width}×{height}: sides of a picture for this model divide by {self._codec.factor}")
+        if request.mask.shape != (height, width):
+            raise JobError(f"the mask is {request.mask.shape[1]}×{request.mask.shape[0]}, the image {width}×{height}")
+        if not request.mask.any():
+            raise JobError("the mask is empty: there is nothing to paint")
+
+    def _time_ids(self, request: Request, embeds: Tensor) -> Tensor:
+        """SDXL's micro-conditioning (Podell et al. 2023): original size, crop, and target size or aesthetic scores."""
+        height, width = request.image.shape[:2]
+        if self._pipeline.config.get("requires_aesthetics_score", False):
+            rows = [[height, width, 0, 0, score] for score in (2.5, 6.0)]
+        else:
+            rows = [[height, width, 0, 0, height, width]] * 2
+        return torch.tensor(rows[-embeds.shape[0] :], dtype=embeds.dtype).to(self._device)
+
+    def _guidance_embed(self, guidance: float, width: int) -> Tensor:
+        embed = self._pipeline.get_guidance_scale_embedding(torch.tensor([guidance - 1]), embedding_dim=width)
+        return cast(Tensor, embed.to(self._device, self._dtype))
+
+
+def load(card: ModelCard, folder: Path, device: str) -> Model:
+    """The model of a card whose weights lie in `folder`, on `device` ("cpu" or "cuda").
+
+    `card.options` beside those of `load_pipeline`: `max_batch` (requests sharing a step), `rows` (batch sizes the UNet
+    is run at), `deterministic` (one batch size, one picture at a time in the autoencoder: the same bytes in any
+    company), `compile` (torch.compile at those sizes), `channels_last` (on by default on a GPU).
+    Raises ModelUnavailable or CardError.
+    """
+    pipeline = load_pipeline(card, folder, device)
+    if not can_step(pipeline):
+        return GenericModel(pipeline)
+    on_gpu = device.startswith("cuda")
+    options = card.options
+    max_batch = int(options.get("max_batch", 16 if on_gpu else 4))
+    rows = [int(size) for size in options.get("rows", ())]
+    single = bool(options.get("deterministic", False))
+    if options.get("channels_last", on_gpu):
+        pipeline.unet.to(memory_format=torch.channels_last)
+        pipeline.vae.to(memory_format=torch.channels_last)
+    if options.get("compile", False) and on_gpu:
+        rows = rows or [2, 4, 8, 16, 32]
+        pipeline.unet.compile(fullgraph=True, dynamic=False)
+    if single:
+        rows = [max(rows or [2 * max_batch])]
+    return StepModel(pipeline, dtype=dtype_for(card, device), max_batch=max_batch, rows=rows, single=single)
+
+
+def can_step(pipeline: Any) -> bool:
+    """Whether the pipeline's parts are those that the step engine knows."""
+    from diffusers import AutoencoderKL, AutoencoderTiny, UNet2DConditionModel
+
+    unet, vae = getattr(pipeline, "unet", None), getattr(pipeline, "vae", None)
+    encoder = getattr(pipeline, "text_encoder", None)
+    return (
+        type(pipeline).__name__ in ("StableDiffusionInpaintPipeline", "StableDiffusionXLInpaintPipeline")
+        and isinstance(unet, UNet2DConditionModel)
+        and isinstance(vae, (AutoencoderKL, AutoencoderTiny))
+        and unet.config.in_channels in (4, 9)
+        and vae.config.latent_channels == 4
+        and not getattr(getattr(encoder, "config", None), "use_attention_mask", False)
+    )
+
+
+def _state(request: Request) -> State:
+    if request.state is None:
+        raise RuntimeError("a request was run that had not been prepared")
+    return request.state

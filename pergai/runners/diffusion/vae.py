@@ -1,0 +1,120 @@
+"""Pixels into latents and back, batched; a half-precision decoder that fails is replaced by its float32 self."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pergai.errors import JobError
+from pergai.imaging.picture import RGB, Alpha
+
+log = logging.getLogger(__name__)
+
+Draw = Callable[[torch.Generator], Tensor]
+"""One sample of what an image may have been encoded to, (1, 4, h, w), scaled for the UNet."""
+
+PIXELS = 2**21
+"""Pixels decoded at once: one picture of SDXL fills a GPU, and its activations are the peak of memory."""
+
+
+class Codec:
+    """The autoencoder of one model. `dtype` is what the UNet computes in; `single`: one picture at a time, always."""
+
+    def __init__(self, vae: Any, dtype: torch.dtype, *, single: bool = False) -> None:
+        self._vae = vae
+        self._dtype = dtype
+        self._single = single
+        if dtype == torch.float16 and getattr(vae.config, "force_upcast", False):
+            self._vae.to(dtype=torch.float32)  # once, where diffusers does it for every picture
+        self.factor = 2 ** (len(vae.config.block_out_channels) - 1)
+        """Pixels a latent."""
+
+    def encode(self, images: Sequence[Tensor]) -> list[Draw]:
+        """The latents of images of one size, each (1, 3, height, width), -1 to 1, float32, as draws."""
+        draws: list[Draw] = []
+        for batch in self._batches(images):
+            encoded = self._vae.encode(torch.cat(batch).to(self._device, self._dtype).to(self._vae.dtype))
+            if hasattr(encoded, "latent_dist"):
+                kind, moments = type(encoded.latent_dist), encoded.latent_dist.parameters
+                draws += [self._drawn(kind(moments[i : i + 1])) for i in range(len(batch))]
+            else:
+                draws += [self._fixed(encoded.latents[i : i + 1]) for i in range(len(batch))]
+        return draws
+
+    def decode(self, latents: Sequence[Tensor]) -> list[RGB]:
+        """Pictures of latents of one size. Raises JobError when one comes out empty even in float32."""
+        pictures: list[RGB] = []
+        for batch in self._batches(latents, self.factor**2):
+            together = torch.cat(batch)
+            if not torch.isfinite(together).all():
+                raise JobError('the model computed no numbers (NaN); its card should say dtype = "bfloat16"')
+            pictures += self._decode(together)
+        return pictures
+
+    @property
+    def _device(self) -> torch.device:
+        return next(iter(self._vae.parameters())).device
+
+    def _decode(self, latents: Tensor) -> list[RGB]:
+        image = self._image(latents)
+        if _is_empty(image) and self._vae.dtype != torch.float32:
+            log.warning("the decoder overflowed in %s; it works in float32 from now on", self._vae.dtype)
+            self._vae.to(dtype=torch.float32)
+            image = self._image(latents)
+        if _is_empty(image):
+            raise JobError("the model's picture came out empty (black, or no numbers at all)")
+        bytes_ = image.mul_(0.5).add_(0.5).clamp_(0, 1).mul_(255).round_().to(torch.uint8)
+        return list(bytes_.permute(0, 2, 3, 1).contiguous().cpu().numpy())
+
+    def _image(self, latents: Tensor) -> Tensor:
+        config = self._vae.config
+        scaled = latents.to(self._vae.dtype)
+        mean, deviation = getattr(config, "latents_mean", None), getattr(config, "latents_std", None)
+        if mean is not None and deviation is not None:
+            scaled = scaled * _channels(deviation, scaled) / config.scaling_factor + _channels(mean, scaled)
+        else:
+            scaled = scaled / config.scaling_factor
+        image: Tensor = self._vae.decode(scaled, return_dict=False)[0]
+        return image.float()
+
+    def _batches(self, items: Sequence[Tensor], area: int = 1) -> list[list[Tensor]]:
+        if not items:
+            return []
+        pixels = items[0].shape[-1] * items[0].shape[-2] * area
+        size = 1 if self._single else max(1, PIXELS // pixels)
+        return [list(items[start : start + size]) for start in range(0, len(items), size)]
+
+    def _drawn(self, distribution: Any) -> Draw:
+        return lambda generator: self._scaled(distribution.sample(generator))
+
+    def _fixed(self, latents: Tensor) -> Draw:
+        return lambda _: self._scaled(latents)
+
+    def _scaled(self, latents: Tensor) -> Tensor:
+        return latents.to(self._dtype) * self._vae.config.scaling_factor
+
+
+def picture_tensor(image: RGB) -> Tensor:
+    """(1, 3, height, width), -1 to 1, float32."""
+    planes = torch.from_numpy(np.ascontiguousarray(image).astype(np.float32) / 255.0)
+    return planes.permute(2, 0, 1).unsqueeze(0) * 2.0 - 1.0
+
+
+def mask_tensor(mask: Alpha) -> Tensor:
+    """(1, 1, height, width): 1 where painted."""
+    return torch.from_numpy((mask >= 128).astype(np.float32))[None, None]
+
+
+def _is_empty(image: Tensor) -> bool:
+    """Whether a picture of the batch (n, 3, height, width) holds NaN, or one value all over."""
+    flat = image.flatten(1)
+    return not bool(torch.isfinite(flat).all()) or bool((flat.amax(1) - flat.amin(1) < 1e-4).any())
+
+
+def _channels(values: Sequence[float], like: Tensor) -> Tensor:
+    return torch.tensor(values, device=like.device, dtype=like.dtype).view(1, -1, 1, 1)
