@@ -69,7 +69,8 @@ def _png(image: Image.Image, xmp: bytes) -> bytes:
 def _jpeg(pixels: RGB, grey: bool, xmp: bytes, quality: int) -> bytes:
     colour = {} if grey else {"subsampling": "4:4:4", "icc_profile": srgb_profile()}
     packet = {"xmp": xmp} if xmp else {}
-    return _saved(_image(pixels, None, grey), "JPEG", quality=quality, optimize=True, **colour, **packet)
+    # Not optimize=True: it needs the whole file in Pillow's buffer, which is too small for a noisy picture; it fails.
+    return _saved(_image(pixels, None, grey), "JPEG", quality=quality, **colour, **packet)
 
 
 def _webp(image: Image.Image, xmp: bytes, quality: int | None) -> bytes:
