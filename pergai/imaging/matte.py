@@ -100,8 +100,10 @@ def _solve_on_anything(image: Colours, mask: FloatPlane) -> FloatPlane:
 
 
 def _without_ghosts(alpha: FloatPlane) -> FloatPlane:
-    """Alpha with the wide half-clear areas decided: a real edge is soft over a few pixels, a doubt of the net over many. Doubts that
-    never reach one half, inside the product, are dropped."""
+    """Alpha with the net's doubts decided: a real edge is soft over a few pixels, a doubt over many.
+
+    Doubts inside the product that never reach one half are dropped.
+    """
     side = 2 * max(4, round(0.012 * max(alpha.shape))) + 1
     wide = (ndimage.minimum_filter(alpha, side) > 0.03) & (ndimage.maximum_filter(alpha, side) < 0.97)
     share = ndimage.gaussian_filter(ndimage.maximum_filter(wide.astype(np.float32), side + side // 2), side / 6)

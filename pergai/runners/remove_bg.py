@@ -36,7 +36,7 @@ class RemoveBg:
     async def run(self, job: Job, desk: Desk) -> Outcome:
         """RGBA at the source's size; opaque with `background`; grey with `mask_only`; smaller or larger with `crop`.
 
-        Raises SourceUnreadable, NoProductFound, ModelUnavailable.
+        Raises UnreadableImage, TooLarge, NoProductFound, ModelUnavailable.
         """
         params = msgspec.convert(job.params, RemoveBgParams)
         model = desk.pipeline.models[ROLE]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -259,17 +260,18 @@ def composite(product: Product, ground: Colours, seed: int, noise: float = 1.8) 
     return np.round(np.clip(mixed + grain, 0.0, 1.0) * 255.0).astype(np.uint8)
 
 
-def cases() -> list[Case]:
-    """Every product over every ground."""
-    made = []
-    for index, (product_name, draw) in enumerate(PRODUCTS.items()):
-        product = draw(np.random.default_rng(index))
-        for ground_name, ground in [*PLAIN.items(), *TEXTURED.items()]:
-            plain = ground_name in PLAIN
-            behind = shadowed(ground(), product) if plain else ground()
-            image = composite(product, behind, seed=index)
-            made.append(Case(f"{product_name} on {ground_name}", plain, image, product.alpha, product.colours))
-    return made
+@cache
+def _product(name: str) -> Product:
+    return PRODUCTS[name](np.random.default_rng(list(PRODUCTS).index(name)))
+
+
+def case(product: str, ground: str) -> Case:
+    """One product over one ground; on a plain one it casts a soft shadow."""
+    thing = _product(product)
+    plain = ground in PLAIN
+    behind = shadowed(PLAIN[ground](), thing) if plain else TEXTURED[ground]()
+    image = composite(thing, behind, seed=list(PRODUCTS).index(product))
+    return Case(f"{product} on {ground}", plain, image, thing.alpha, thing.colours)
 
 
 # --- errors ----------------------------------------------------------------------------------------
