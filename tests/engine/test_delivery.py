@@ -1,0 +1,147 @@
+"""Delivery: the file a job leaves behind, and what its result says about it."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+import pytest
+
+from pergai.cards.structs import PipelineCard
+from pergai.engine.core import ImageFormat, Job, Outcome, Reference
+from pergai.engine.delivery import deliver
+from pergai.errors import ProductAltered, TooLarge
+from pergai.imaging.decode import decode, probe
+from pergai.imaging.fidelity import LIMITS
+from pergai.imaging.picture import RGB
+from pergai.imaging.provenance import SOURCE_TYPES, read_provenance
+
+PIPELINE = PipelineCard(title="Rendered sets", id="render", runner="render", tasks=("scene",))
+FORMATS: tuple[ImageFormat, ...] = get_args(ImageFormat)
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Job:
+    return Job(
+        id="0193f0a0-0000-7000-8000-000000000001",
+        kind="scene",
+        library="shop",
+        pipeline="render",
+        provider="nano-banana",
+        source="cup.png",
+        source_sha256="ab" * 32,
+        params={"scene": "marble", "prompt": "gold & <silver>", "negative_prompt": ""},
+        seed=42,
+        target=str(tmp_path / "result.tmp"),
+    )
+
+
+@pytest.fixture
+def outcome(photos: dict[str, RGB]) -> Outcome:
+    """A cup in a scene: the product is the middle of the picture."""
+    pixels = photos["coffee"]
+    where = np.zeros(pixels.shape[:2], bool)
+    where[80:330, 160:450] = True
+    scene = np.where(where[:, :, None], pixels, pixels // 2 + 100)
+    reference = Reference(pixels=pixels, where=where)
+    return Outcome(
+        pixels=scene,
+        reference=reference,
+        model="u2netp",
+        notes=("prompt_not_used",),
+        words=("gold",),
+        details={"view": "front"},
+    )
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_a_result_describes_the_file_that_is_there(job: Job, outcome: Outcome, format: ImageFormat) -> None:
+    job = replace(job, format=format)
+    result = deliver(job, outcome, pipeline=PIPELINE)
+    content = Path(job.target).read_bytes()
+    assert probe(content).format == format
+    assert (result.job, result.error, result.width, result.height) == (job.id, "", 600, 400)
+    assert result.bytes == len(content)
+    assert result.sha256 == hashlib.sha256(content).hexdigest()
+    assert (result.model, result.notes, result.words) == ("u2netp", ("prompt_not_used",), ("gold",))
+    assert result.details == {"view": "front"}
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_the_receipt_is_taken_from_the_stored_bytes(job: Job, outcome: Outcome, format: ImageFormat) -> None:
+    job = replace(job, format=format)
+    fidelity = deliver(job, outcome, pipeline=PIPELINE).fidelity
+    assert fidelity is not None
+    assert outcome.reference is not None
+    where = outcome.reference.where
+    stored = decode(Path(job.target)).pixels[where].astype(int)
+    measured = np.abs(stored - outcome.reference.pixels[where])
+    assert fidelity.max_difference == measured.max() <= LIMITS[format].max_difference
+    assert fidelity.mean_difference == pytest.approx(measured.mean(), abs=1e-4)
+    assert fidelity.checked_pixels == 250 * 290
+    assert (fidelity.max_difference == 0) == (format in ("png", "webp"))
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_a_planted_alteration_fails_in_every_format_and_leaves_no_file(
+    job: Job, outcome: Outcome, format: ImageFormat
+) -> None:
+    """One level in one pixel: far less than a lossy codec changes."""
+    pixels = outcome.pixels.copy()
+    pixels[200, 300, 1] ^= 1
+    with pytest.raises(ProductAltered):
+        deliver(replace(job, format=format), replace(outcome, pixels=pixels), pipeline=PIPELINE)
+    assert not Path(job.target).exists()
+
+
+def test_an_alteration_outside_the_product_is_none(job: Job, outcome: Outcome) -> None:
+    pixels = outcome.pixels.copy()
+    pixels[5, 5] ^= 255
+    fidelity = deliver(job, replace(outcome, pixels=pixels), pipeline=PIPELINE).fidelity
+    assert fidelity is not None
+    assert fidelity.max_difference == 0
+
+
+def test_without_a_reference_there_is_no_receipt(job: Job, outcome: Outcome) -> None:
+    assert deliver(job, replace(outcome, reference=None), pipeline=PIPELINE).fidelity is None
+
+
+def test_the_file_says_how_it_was_made(job: Job, outcome: Outcome) -> None:
+    deliver(job, outcome, pipeline=PIPELINE)
+    assert read_provenance(Path(job.target).read_bytes()) == {
+        "CreatorTool": read_provenance(Path(job.target).read_bytes())["CreatorTool"],
+        "DigitalSourceType": SOURCE_TYPES["composite"],
+        "generation": job.id,
+        "kind": "scene",
+        "provider": "nano-banana",
+        "pipeline": "render",
+        "model": "u2netp",
+        "seed": "42",
+        "scene": "marble",
+        "prompt": "gold & <silver>",
+        "source": "ab" * 32,
+        "notes": "prompt_not_used",
+    }
+
+
+def test_the_same_job_and_outcome_give_the_same_file(job: Job, outcome: Outcome) -> None:
+    first, second = (deliver(job, outcome, pipeline=PIPELINE).sha256 for _ in range(2))
+    assert first == second
+
+
+def test_a_cut_out_keeps_its_alpha_and_a_matte_its_single_channel(job: Job, outcome: Outcome) -> None:
+    alpha = outcome.pixels[:, :, 0]
+    deliver(job, replace(outcome, alpha=alpha), pipeline=PIPELINE)
+    assert np.array_equal(decode(Path(job.target)).alpha, alpha)
+    matte = Outcome(pixels=np.dstack([alpha] * 3), grey=True, ai_made="enhanced")
+    deliver(job, matte, pipeline=PIPELINE)
+    assert probe(Path(job.target)).mode == "L"
+
+
+def test_a_format_that_cannot_hold_the_size_says_so(job: Job) -> None:
+    ribbon = Outcome(pixels=np.zeros((16, 16_400, 3), np.uint8))
+    with pytest.raises(TooLarge, match="webp"):
+        deliver(replace(job, format="webp"), ribbon, pipeline=PIPELINE)
