@@ -21,6 +21,7 @@ from litestar.exceptions import HTTPException
 
 from pergai.api import problems
 from pergai.api.auth import RateLimiter, provide_caller, require_key
+from pergai.api.body import BodyRequest
 from pergai.api.collections import CollectionsController
 from pergai.api.deadlines import DeadlineProtocol
 from pergai.api.docs import openapi_config, static_router
@@ -196,6 +197,7 @@ def create_app(settings: Settings) -> Litestar:
             HTTPException: problems.from_http,
             Exception: problems.from_anything,
         },
+        request_class=BodyRequest,
         middleware=[Observe(metrics)],
         lifespan=[lifespan],
         openapi_config=openapi_config,

@@ -3,6 +3,7 @@
 One shape, one table: `pergai/errors.py` has the codes.
 """
 
+import re
 from typing import Any
 
 import msgspec
@@ -26,6 +27,9 @@ from pergai.errors import (
 log = structlog.get_logger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
+
+_ABOUT_A_FIELD = re.compile(r"Object (?:missing required|contains unknown) field `(.*)`", re.DOTALL)
+"""msgspec's words for a field that is not where it should be; the path it gives leads to the object around it."""
 
 
 class FieldProblem(msgspec.Struct, frozen=True):
@@ -106,9 +110,11 @@ def _invalid(error: ValidationException) -> PergaiError:
     fields = []
     for item in error.extra or []:
         if isinstance(item, dict):
-            key = str(item.get("key") or "")
+            key, message = str(item.get("key") or ""), str(item.get("message", ""))
             pointer = key if item.get("source") in ("query", "header", "cookie") else _pointer(key)
-            fields.append(FieldError(pointer, str(item.get("message", ""))))
+            if (about := _ABOUT_A_FIELD.match(message)) is not None:
+                pointer += "/" + about[1].replace("~", "~0").replace("/", "~1")
+            fields.append(FieldError(pointer, message))
     if not fields:
         return InvalidRequest(str(error.detail))
     detail = "; ".join(f"{field.pointer or 'body'}: {field.detail}" for field in fields)
