@@ -87,8 +87,6 @@ def load(card: ModelCard, folder: Path, device: str) -> Segmenter:
         session = _open(name, path, device)
     except ImportError as error:
         raise ModelUnavailable(f"model {card.id}: rembg cannot be imported ({error})") from error
-    except RuntimeError as error:
-        raise ModelUnavailable(f"model {card.id}: {path.name} cannot be read ({error})") from error
     r, g, b = (float(value) for value in options["mean"])
     sr, sg, sb = (float(value) for value in options["std"])
     return Segmenter(
@@ -100,17 +98,24 @@ def _open(name: str, path: Path, device: str) -> Any:
     """rembg's session of this name on this very file."""
     sessions = _rembg_sessions()
     import onnxruntime
+    from onnxruntime.capi import onnxruntime_pybind11_state as ort
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = os.cpu_count() or 1
     options.inter_op_num_threads = 1
+    # Idle workers sleep: spinning would steal the cores from the pools that prepare and finish other jobs.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     wanted = ["CPUExecutionProvider"]
     if device.startswith("cuda") and "CUDAExecutionProvider" in onnxruntime.get_available_providers():
         wanted.insert(0, "CUDAExecutionProvider")
 
     # `download_models` is how a session of rembg finds its file; answering it here leaves no way to the network.
     local = type("LocalSession", (sessions[name],), {"download_models": classmethod(lambda *_, **__: str(path))})
-    return local(name, options, providers=wanted)
+    unreadable = (ort.Fail, ort.InvalidGraph, ort.InvalidProtobuf, ort.NoSuchFile, ort.NotImplemented)
+    try:
+        return local(name, options, providers=wanted)
+    except unreadable as error:
+        raise ModelUnavailable(f"model {name}: {path.name} cannot be read ({error})") from error
 
 
 def _rembg_sessions() -> dict[str, Any]:
