@@ -122,6 +122,7 @@ def create_app(settings: Settings) -> Litestar:
             stack.enter_context(lock_home(home))
             await asyncio.to_thread(upgrade, home.database)
             stack.push_async_callback(database.close)
+            await asyncio.to_thread(files.sweep_temp, 0)  # of a process that is gone: the lock is ours
             first = await keys.create_first()
             if first is not None:
                 await images.lay_sample(DEFAULT_LIBRARY)
@@ -271,7 +272,6 @@ def _boot(settings: Settings) -> Boot:
         memory_mib=settings.engine.memory_mib,
         cpu_workers=settings.engine.cpu_workers,
         job_seconds=settings.engine.job_seconds,
-        offline=settings.offline,
         log_level=settings.log.level,
         log_format=settings.log.format,
     )

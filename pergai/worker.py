@@ -161,6 +161,7 @@ def _die_with_parent() -> None:
 
 def main() -> None:
     _die_with_parent()
+    os.environ["HF_HUB_OFFLINE"] = "1"  # read when a hub library is imported; the engine never downloads anything
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the API process drains first, then says Stop
     asyncio.run(work(socket.socket(fileno=int(sys.argv[1]))))

@@ -23,7 +23,6 @@ class Boot(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     memory_mib: int
     cpu_workers: int
     job_seconds: float
-    offline: bool
     log_level: str
     log_format: str
 
