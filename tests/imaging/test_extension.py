@@ -53,7 +53,7 @@ def strongest_repeat(grey: FloatImage, nearest: int) -> float:
     return float(correlation[np.hypot(y, x) >= nearest].max() / peak)
 
 
-@pytest.mark.parametrize("size", [(400, 712), (1066, 600), (600, 600), (401, 603)])
+@pytest.mark.parametrize("size", [(400, 712), (712, 600), (401, 603)])
 def test_the_source_stays_exact_at_every_shape(size: tuple[int, int]) -> None:
     source = data.coffee()
     plan = plan_canvas(source.shape[:2], size)
@@ -78,7 +78,7 @@ def test_a_studio_gradient_goes_on_without_a_seam() -> None:
 
 
 def test_grain_is_as_strong_outside_as_inside() -> None:
-    for sigma in (1.0, 2.5, 6.0):
+    for sigma in (1.0, 5.0):
         out = extend(grained(studio(), sigma), None, (300, 640), (0, 120), seed=1)
         inside = grain_of(out[:, 130:510])
         assert grain_of(out[:, :120]) == pytest.approx(inside, rel=0.1)
@@ -140,12 +140,12 @@ def test_a_shadow_at_the_border_goes_on_and_fades() -> None:
 
 @pytest.mark.parametrize("name", ["grass", "gravel", "brick"])
 def test_a_textured_ground_goes_on_without_repetition(name: str) -> None:
-    grey = getattr(data, name)()[:320, :320]
+    grey = getattr(data, name)()[:240, :240]
     source = np.repeat(grey[..., None], 3, axis=2)
-    out = extend(source, None, (480, 640), (80, 160), seed=6)
+    out = extend(source, None, (360, 480), (60, 120), seed=6)
     whole = out.astype(float).mean(axis=-1)
     assert strongest_repeat(whole, 24) < strongest_repeat(grey.astype(float), 24) + 0.15
-    for region in (out[:, :160], out[:, 480:]):
+    for region in (out[:, :120], out[:, 360:]):
         assert region.std() == pytest.approx(source.std(), rel=0.3)
         assert grain_of(region) == pytest.approx(grain_of(source), rel=0.25)  # neither blurred nor sharpened
 

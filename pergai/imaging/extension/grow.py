@@ -22,8 +22,6 @@ SMALL = 1_200_000
 """Pixels at which blocks are chosen; larger canvases use a small copy."""
 FEWEST = 40
 """Places a block must be found at, or smaller blocks are tried."""
-SLACK = 12.0
-"""Levels of 255 that a block may be corrected by at the border."""
 
 
 def extend(source: RGB, product: Alpha | None, size: tuple[int, int], offset: tuple[int, int], seed: int) -> RGB:
@@ -130,7 +128,7 @@ class _Canvas:
         gap = (turned[:, before - rim : before] - laid[:, overlap * zoom - rim : overlap * zoom]) * seen[..., None]
         difference = gap.sum(axis=1) / np.maximum(seen.sum(axis=1), 1)[:, None]
         laid = laid[:, overlap * zoom :]
-        laid += join(difference, np.asarray(seen.any(axis=1)), depth, block * zoom, SLACK)
+        laid += join(difference, np.asarray(seen.any(axis=1)), depth, block * zoom)
         turned[:, before:] = laid
         known[:, before:] = True
 
