@@ -71,34 +71,29 @@ def _triple(v: Floats) -> tuple[float, float, float]:
 def photographed_pitch(alpha: Alpha) -> float | None:
     """From how far above the product was photographed, in degrees, or None where the matte does not tell.
 
-    A round foot seen from `pitch` above ends in half an ellipse with axes 1 : sin(pitch). The lower outline is
-    fitted with such a half ellipse; a straight one is a front view; anything else says nothing.
+    A round foot seen from `pitch` above ends in half an ellipse with axes 1 : sin(pitch). The lower outline, its left
+    and right halves averaged (which forgives a camera held askew), is fitted with such a half ellipse; a straight one is
+    a front view; anything else says nothing.
     """
     box = bounding_box(alpha, 128)
     if box is None or box.width < 16 or box.height < 16:
         return None
     solid = alpha[box.top : box.bottom, box.left : box.right] >= 128
-    has = solid.any(axis=0)
-    lowest = solid.shape[0] - 1 - np.argmax(solid[::-1], axis=0)
-    x = np.flatnonzero(has).astype(np.float64)
-    rise = (solid.shape[0] - 1 - lowest[has]).astype(np.float64)
-    foot = x[rise <= 0.5 * rise.max() + 2] if rise.max() > 0.1 * box.height else x
-    centre = (foot[0] + foot[-1]) / 2
-    best: tuple[float, float] | None = None
-    for half in np.linspace(0.28, 0.52, 25) * box.width:
-        t = np.clip(1 - ((x - centre) / half) ** 2, 0, None)
-        use = np.abs(x - centre) < 0.93 * half
-        if use.sum() < 0.5 * box.width:
+    columns = np.flatnonzero(solid.any(axis=0))
+    outline = np.interp(np.arange(box.width), columns, np.argmax(solid[::-1], axis=0)[columns])
+    middle = (box.width - 1) / 2
+    for half in np.array([0.5, 0.46, 0.42, 0.38, 0.34, 0.3]) * box.width:
+        t = np.linspace(0, 0.92, 60)
+        left = np.interp(middle - t * half, np.arange(box.width), outline)
+        right = np.interp(middle + t * half, np.arange(box.width), outline)
+        rise = (left + right) / 2
+        shape = np.stack([1 - np.sqrt(1 - t * t), np.ones_like(t)], axis=1)
+        (depth, start), *_ = np.linalg.lstsq(shape, rise, rcond=None)
+        error = float(np.sqrt(np.mean((rise - shape @ [depth, start]) ** 2)))
+        ratio = float(depth / half)
+        if error > 0.012 * half + 0.04 * abs(depth) or start > 0.1 * box.height:
             continue
-        shape = 1 - np.sqrt(t[use])
-        flatness = float((rise[use] * shape).sum() / max((shape * shape).sum(), 1e-9))
-        error = float(np.sqrt(np.mean((rise[use] - flatness * shape) ** 2)) / box.width)
-        if best is None or error < best[0]:
-            best = (error, flatness / half)
-    if best is None or best[0] > 0.022:
-        return None
-    ratio = best[1]
-    round_all_over = abs(box.width / box.height - 1) < 0.08 and ratio > 0.8
-    if ratio > 0.95 or round_all_over:
-        return None
-    return float(np.degrees(np.arcsin(np.clip(ratio, 0, 1))))
+        if ratio > 0.93:
+            return None  # round all over: a ball, a ring, a bear
+        return float(np.degrees(np.arcsin(np.clip(ratio, 0, 1))))
+    return None

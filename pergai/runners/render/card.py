@@ -31,7 +31,7 @@ class Card:
     """The product's body and its own pixels on it."""
 
     mesh: Mesh
-    """uv run over the texture, v upward."""
+    """uv run over the texture from its top left corner."""
     texture: RGB
     footprint: tuple[float, float, float]
     """Half width, and the front and the back edge of the footprint, in units."""
@@ -68,7 +68,7 @@ def build(foreground: RGB, alpha: Alpha, view: View) -> Card | None:
     ]
     faces = np.concatenate([triangles, triangles[:, ::-1] + count, *walls])
     texture, region = _texture(foreground, alpha, box)
-    uv = np.stack([(px - region.left) / region.width, 1 - (py - region.top) / region.height], -1)
+    uv = np.stack([(px - region.left) / region.width, (py - region.top) / region.height], -1)
     mesh = Mesh(
         np.concatenate([front, back]).astype(np.float32),
         faces.astype(np.uint32),

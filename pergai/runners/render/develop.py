@@ -16,24 +16,6 @@ WHITE = 0.86
 """Where a correctly lit white surface lands, in linear light, before the tone curve."""
 
 
-def meter(colour: Floats, albedo: Floats, use: npt.NDArray[np.bool_], centre: tuple[float, float]) -> float:
-    """How brightly a white surface is lit where the product stands: the light over the albedo, most of all near
-    `centre` (x, y in pixels), without the brightest and the darkest."""
-    height, width = use.shape
-    step = max(1, height // 256)
-    y, x = np.mgrid[0:height:step, 0:width:step]
-    reach = 0.28 * max(height, width)
-    weight = np.exp(-((x - centre[0]) ** 2 + (y - centre[1]) ** 2) / (2 * reach**2))
-    own = albedo[::step, ::step] @ LUMINANCE
-    light = (colour[::step, ::step] @ LUMINANCE) / np.maximum(own, 0.02)
-    weight = weight * use[::step, ::step] * (own > 0.03)
-    if weight.sum() < 1e-6:
-        return max(float(np.mean(colour @ LUMINANCE)), 1e-4)
-    order = np.argsort(light, axis=None)
-    share = np.cumsum(weight.ravel()[order])
-    return max(float(light.ravel()[order][np.searchsorted(share, 0.7 * share[-1])]), 1e-4)
-
-
 def tone(colour: Floats, look: Look, white: float) -> Floats:
     """Linear light to sRGB 0-1: exposure for a white of level `white`, then a curve that keeps colours true and rolls
     highlights off (Khronos PBR Neutral, 2024), contrast round middle grey, saturation."""
@@ -60,16 +42,20 @@ def _neutral(colour: Floats, start: float = 0.8 - 0.04, desaturation: float = 0.
     return np.where(peak < start, lifted, whitened).astype(np.float32)
 
 
-def seamless(colour: Floats, albedo: Floats) -> Floats:
-    """Pure white with shadows: light against that of the evenly lit floor, exactly 1.0 wherever hardly any is missing.
-    Beyond the horizon, where nothing is, counts as lit."""
+def seamless(colour: Floats, albedo: Floats, product: npt.NDArray[np.bool_]) -> Floats:
+    """Pure white with shadows: light against that of the evenly lit floor, exactly 1.0 wherever hardly any is missing,
+    beyond the horizon, and far from the product."""
     own = albedo @ LUMINANCE
-    solid = np.clip(own / max(float(np.percentile(own, 90)), 1e-3), 0, 1)
+    floor = own > 0.97 * max(float(np.percentile(own, 90)), 1e-3)
     luma = colour @ LUMINANCE
-    white = float(np.percentile(luma[solid > 0.98], 70)) if (solid > 0.98).any() else float(luma.max())
-    ratio = np.clip(luma / max(white, 1e-6), 0, 1) * solid + (1 - solid)
+    white = float(np.percentile(luma[floor], 70)) if floor.any() else float(luma.max())
+    ratio = np.where(floor, np.clip(luma / max(white, 1e-6), 0, 1), 1.0)
     missing = np.clip((1 - ratio - 0.025) / 0.975, 0, 1)
     missing = missing * np.clip(missing / 0.06, 0, 1) ** 0.5
+    if product.any():
+        reach = 0.32 * max(product.shape)
+        distance = ndimage.distance_transform_edt(~product)
+        missing = missing * np.clip(1.6 - 1.6 * distance / reach, 0, 1)
     shade = from_linear(1 - missing)
     return np.repeat(shade[..., None], 3, axis=-1).astype(np.float32)
 

@@ -10,12 +10,9 @@ import numpy.typing as npt
 from pergai.runners.render.colour import LUMINANCE, kelvin, linear
 from pergai.runners.render.geometry import Mesh, blade, block, join, moved, scaled
 from pergai.runners.render.materials import Texture
-from pergai.runners.render.spec import Ambient, Light
+from pergai.runners.render.spec import Ambient, Light, PhotoSet
 
 Vector = npt.NDArray[np.float64]
-
-AIM = np.array([0.0, 0.0, 0.35])
-"""What lamps are pointed at: the middle of the product."""
 
 
 def direction(azimuth: float, elevation: float) -> Vector:
@@ -25,12 +22,12 @@ def direction(azimuth: float, elevation: float) -> Vector:
 
 
 def lamp(light: Light) -> dict[str, Any]:
-    """An emitter that gives a white surface facing it, at the product, the radiance `power`."""
+    """An emitter that gives a white surface facing it, at its target, the radiance `power`."""
     towards = direction(light.azimuth, light.elevation)
     colour = np.asarray(linear(light.colour) if light.colour else kelvin(light.kelvin))
     colour = colour / max(float(colour @ LUMINANCE), 1e-3)
     if light.kind == "sun":
-        distance = 40.0
+        distance = 2000.0
         radius = distance * float(np.tan(np.radians(max(light.size[0], 0.3)) / 2))
         shape, size, area = "disk", (radius, radius), np.pi * radius**2
     else:
@@ -38,12 +35,27 @@ def lamp(light: Light) -> dict[str, Any]:
         width, height = light.size if light.kind != "strip" else (light.size[0], light.size[1])
         shape, size, area = "rectangle", (width / 2, height / 2), width * height
     radiance = colour * light.power * np.pi * distance**2 / area
-    origin = AIM + towards * distance
+    aim = np.asarray(light.target)
+    origin = aim + towards * distance
     return {
         "type": shape,
-        "to_world": ("facing", origin.tolist(), AIM.tolist(), size),
+        "to_world": ("facing", origin.tolist(), aim.tolist(), size),
         "emitter": {"type": "area", "radiance": {"type": "rgb", "value": radiance.tolist()}},
     }
+
+
+def level(photo_set: PhotoSet) -> float:
+    """How brightly a white surface is lit at the product: the mean of one that lies and one that faces the camera.
+
+    Worked out from the lamps alone, so that it does not depend on the product: a catalogue keeps one exposure.
+    """
+    total = photo_set.ambient.power * float(np.asarray(linear(photo_set.ambient.colour)) @ LUMINANCE)
+    for light in photo_set.lights:
+        if np.hypot(light.target[0], light.target[1]) > 1.0:
+            continue
+        towards = direction(light.azimuth, light.elevation)
+        total += light.power * (max(float(towards[2]), 0.0) + max(float(-towards[1]), 0.0)) / 2
+    return max(total, 1e-3)
 
 
 def softened(light: Light, shadow: str) -> Light:
@@ -89,7 +101,9 @@ def gobo(light: Light, random: np.random.Generator) -> Mesh | None:
     up = np.cross(towards, side)
     frame = np.stack([side, up, towards], axis=1).astype(np.float32)
     away = {"leaves": 3.2, "branches": 3.2, "palm": 3.2}.get(light.gobo, 2.4)
-    return Mesh(mesh.vertices @ frame.T + (AIM + towards * away).astype(np.float32), mesh.faces, mesh.uv)
+    return Mesh(
+        mesh.vertices @ frame.T + (np.asarray(light.target) + towards * away).astype(np.float32), mesh.faces, mesh.uv
+    )
 
 
 def _leaves(random: np.random.Generator) -> Mesh:

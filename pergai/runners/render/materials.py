@@ -23,7 +23,7 @@ from pergai.runners.render.spec import Finish
 from pergai.runners.render.textures import PAINTERS, quantised
 
 TEXTURE_SIZE = 2048
-REVISION = 3
+REVISION = 4
 """Counts up when a painter changes, so that old cached textures are not used."""
 
 
@@ -54,11 +54,13 @@ class Material:
     thin: float = 0.0
     """Share of light that goes through a leaf or a petal."""
     dielectric: bool = False
+    matt: bool = False
+    """Perfectly diffuse."""
 
 
 MATERIALS: dict[str, Material] = {
-    "paper": Material("#e9e6e1", "#d0ccc4", 3.0, 0.9, 0.25),
-    "plaster": Material("#e6ddd0", "#c2b39c", 3.2, 0.85, 0.2, 0.7),
+    "paper": Material("#e9e6e1", "#d0ccc4", 3.0, matt=True),
+    "plaster": Material("#e6ddd0", "#c2b39c", 3.2, bump=0.22, matt=True),
     "concrete": Material("#b6b3ad", "#85827c", 3.0, 0.7, 0.4),
     "marble": Material("#f3f1ed", "#83868c", 2.6, 0.12, 0.5, principled={"clearcoat": 0.3}),
     "travertine": Material("#e6d9c3", "#b39a78", 2.4, 0.5, 0.4),
@@ -72,7 +74,7 @@ MATERIALS: dict[str, Material] = {
     "velvet": Material("#7a1f2d", "#2f0a10", 1.8, 0.9, 0.2, principled={"sheen": 1.0, "sheen_tint": 0.6}),
     "silk": Material("#d9b8a8", "#a57f70", 1.4, 0.34, 0.5, principled={"sheen": 0.6, "sheen_tint": 0.5}),
     "leather": Material("#7a4a2b", "#3f2313", 1.8, 0.45, 0.5),
-    "sand": Material("#e6cfa6", "#b08f60", 1.6, 0.95, 0.2),
+    "sand": Material("#e6cfa6", "#b08f60", 1.6, matt=True),
     "snow": Material("#f5f8fc", "#d5e0ee", 1.6, 0.65, 0.4),
     "moss": Material("#6f8a3a", "#2b3d18", 1.6, 0.95, 0.2, principled={"sheen": 0.5, "sheen_tint": 0.8}),
     "tiles": Material("#e9eeee", "#b5b5b0", 2.2, 0.1, 0.5),
@@ -131,13 +133,17 @@ def surface(finish: Finish, cache: Path, offset: tuple[float, float] = (0.0, 0.0
         bsdf["base_color"] = _rgb(colour)
         return Surface({"type": "twosided", "bsdf": bsdf})
     maps = painted(finish.material, colour, accent, cache)
-    bsdf["base_color"] = {"type": "bitmap", "bitmap": Texture(maps["colour"])}
-    if "roughness" in maps:
+    colours = {"type": "bitmap", "bitmap": Texture(maps["colour"])}
+    if material.matt:
+        bsdf = {"type": "diffuse", "reflectance": colours}
+    else:
+        bsdf["base_color"] = colours
+    if "roughness" in maps and not material.matt:
         rough = maps["roughness"].astype(np.float32) / 255
         rough = np.clip(rough * (roughness / max(float(rough.mean()), 1e-3)), 0.02, 1)
         bsdf["roughness"] = {"type": "bitmap", "raw": True, "bitmap": Texture(rough, raw=True)}
     if "relief" in maps and material.bump:
-        height = Texture(maps["relief"], raw=True)
+        height = Texture(maps["relief"].astype(np.float32), raw=True)
         bump = {"type": "bitmap", "raw": True, "bitmap": height}
         bsdf = {"type": "bumpmap", "arbitrary": bump, "scale": material.bump * period, "bsdf": bsdf}
     return Surface({"type": "twosided", "bsdf": bsdf}, period, finish.turn, offset)

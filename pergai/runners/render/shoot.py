@@ -18,7 +18,7 @@ from pergai.imaging.composite import fill_behind, inside, over
 from pergai.imaging.picture import RGB, Alpha, Matte, Picture
 from pergai.imaging.placement import Placed, Spot, place
 from pergai.runners.render import card as cards
-from pergai.runners.render import develop, stage
+from pergai.runners.render import develop, lights, stage
 from pergai.runners.render.camera import DecidedView, aim, photographed_pitch
 from pergai.runners.render.model import Light, Take
 from pergai.runners.render.spec import PhotoSet
@@ -113,13 +113,12 @@ def finish(plan: Plan, light: Light) -> Outcome:
     look, placed = plan.photo_set.look, plan.placed
     height, width = placed.alpha.shape
     random = np.random.default_rng([plan.seed, 11])
-    seen = ~plan.hidden
     colour = fill_behind(light.colour, plan.hidden)
     if look.seamless:
-        picture = develop.seamless(colour, fill_behind(light.albedo, plan.hidden))
+        picture = develop.seamless(colour, fill_behind(light.albedo, plan.hidden), plan.hidden)
         background = develop.to_bytes(_enlarged(picture, width, height))
     else:
-        white = develop.meter(colour, light.albedo, seen, plan.take.view.centre)
+        white = lights.level(plan.photo_set)
         colour = develop.with_bokeh(colour, plan.photo_set.bokeh, white, random)
         picture = _enlarged(develop.tone(colour, look, white), width, height)
         picture = develop.vignetted(picture, look.vignette)
@@ -145,12 +144,12 @@ def decide_view(wanted: str, photo_set: PhotoSet, tilt: float | None) -> tuple[D
     if choice == "three-quarter":
         return "three-quarter", min(max(tilt, 18.0), 55.0) if tilt is not None and tilt > 14 else 32.0, by
     if choice == "front":
-        return "front", own if tilt is None else min(max(tilt, min(own, 3.0)), 14.0), by
+        return "front", own if tilt is None else min(max(tilt, own - 2.0), 14.0), by
     if tilt is None:
         return "front", own, "default"
     if tilt > 14:
         return "three-quarter", min(tilt, 55.0), "photo"
-    return "front", max(tilt, min(own, 4.0)), "photo"
+    return "front", max(tilt, own - 2.0), "photo"
 
 
 def spot(params: SceneParams, photo_set: PhotoSet, view: DecidedView) -> Spot:

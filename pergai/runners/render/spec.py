@@ -109,7 +109,9 @@ class Light(Part, frozen=True, kw_only=True):
     size: tuple[float, float] = (2.0, 2.0)
     """Width and height of a softbox; of a sun the first is its apparent diameter in degrees."""
     power: float = 1.0
-    """Light at the product against the other lights of the set."""
+    """Light at its target against the other lights of the set."""
+    target: tuple[float, float, float] = (0.0, 0.0, 0.35)
+    """What it is pointed at; the middle of the product. Azimuth, elevation and distance are seen from there."""
     kelvin: float = 5600.0
     colour: str = ""
     """Instead of a colour temperature."""

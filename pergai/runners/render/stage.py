@@ -197,7 +197,7 @@ def _backdrop(photo_set: PhotoSet, lift: float, random: Random, cache: Path) -> 
     elif backdrop.kind == "wall":
         finish, mesh = (
             backdrop,
-            g.extruded(np.array([[backdrop.distance, 0], [backdrop.distance, 30]], np.float32), 80.0),
+            g.extruded(np.array([[backdrop.distance, -8], [backdrop.distance, 30]], np.float32), 80.0),
         )
     elif backdrop.kind == "corner":
         finish, mesh = backdrop, _corner(backdrop)
@@ -211,12 +211,12 @@ def _corner(backdrop: Backdrop) -> Mesh:
     """Two walls that meet behind the product, a little to the right."""
     d = backdrop.distance
     left = g.moved(
-        g.extruded(np.array([[0, 0], [0, 30]], np.float32), 30.0),
+        g.extruded(np.array([[0, -8], [0, 30]], np.float32), 30.0),
         (0.9 - 15 * np.cos(np.radians(12)), d - 15 * np.sin(np.radians(12)), 0),
         12,
     )
     right = g.moved(
-        g.extruded(np.array([[0, 0], [0, 30]], np.float32), 30.0),
+        g.extruded(np.array([[0, -8], [0, 30]], np.float32), 30.0),
         (0.9 + 15 * np.cos(np.radians(62)), d - 15 * np.sin(np.radians(62)), 0),
         -62,
     )
@@ -260,5 +260,5 @@ def _boulder(half: float, height: float, centre: float, random: Random) -> Mesh:
     )
     span = half * 1.55
     points = np.stack([gx * span, gy * span * 0.85 + centre, z], -1)
-    uv = np.stack([gx * span, gy * span * 0.85 - z], -1)
+    uv = np.stack([gx * span, gy * span * 0.85 + z], -1)
     return g.sheet(points.astype(np.float32), uv.astype(np.float32))

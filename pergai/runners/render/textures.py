@@ -318,10 +318,10 @@ PAINTERS: dict[str, Painter] = {
 
 
 def quantised(maps: Maps) -> dict[str, npt.NDArray[np.generic]]:
-    """Maps as they are kept on the disk: colours and roughness in 8 bits, relief as float32."""
+    """Maps as they are kept on the disk: colours and roughness in 8 bits, relief in half floats."""
     kept: dict[str, npt.NDArray[np.generic]] = {"colour": np.rint(maps.colour * 255).astype(np.uint8)}
     if maps.roughness is not None:
         kept["roughness"] = np.rint(np.clip(maps.roughness, 0, 1) * 255).astype(np.uint8)
     if maps.relief is not None:
-        kept["relief"] = maps.relief.astype(np.float32)
+        kept["relief"] = maps.relief.astype(np.float16)
     return kept
