@@ -1,12 +1,13 @@
 """A picture in memory → the bytes of a file: sRGB tagged, with its XMP packet.
 
-Why these settings (1024² photo, two cores; benchmarks in PERFORMANCE.md):
+Why these settings (`benchmarks/codecs.py`, two photos at 1024²):
 
-- PNG: compress level 1. Level 6 costs five times the time for 10 % fewer bytes; the pixels are the same.
+- PNG: compress level 1. Level 6 takes five times as long for 10 % fewer bytes; the pixels are the same.
 - WebP: lossless at its fastest. Lossy WebP always halves the resolution of colour: at a red edge a pixel can be off
-  by 255 at any quality, which the fidelity receipt must not allow. Lossless takes PNG's time and 3/4 of its bytes.
-- JPEG: quality 95 with full colour resolution (4:4:4): no pixel of our photos and test charts off by more than 27.
-- AVIF: quality 95, 4:4:4, speed 9: off by 18 at most (quality 90: 49); slower speeds gain nothing one could see.
+  by 255 at any quality, which the fidelity receipt must not allow. Lossless takes half of PNG's time and 3/4 of its bytes.
+- JPEG: quality 95 with full colour resolution (4:4:4): no pixel of our photos and test charts is off by more than 27.
+- AVIF: quality 95, 4:4:4, speed 9: off by 18 at most (quality 90: by 49). Speed 6 takes seven times as long for 10 %
+  fewer bytes.
 """
 
 from __future__ import annotations
