@@ -58,7 +58,8 @@ async def get_file(request: Request[Any, Any, Any], path: str, files: FileStore,
 async def head_file(request: Request[Any, Any, Any], path: str, files: FileStore, signer: Signer) -> Response[None]:  # noqa: ARG001
     file, answer, media_type = _open(request, files, signer)
     file.close()
-    return Response(None, status_code=answer.status, headers=answer.headers, media_type=media_type)
+    headers = {**answer.headers, "Content-Type": media_type}
+    return Response(None, status_code=answer.status, headers=headers)
 
 
 def _open(request: Request[Any, Any, Any], files: FileStore, signer: Signer) -> tuple[BinaryIO, Plan, str]:

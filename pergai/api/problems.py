@@ -62,8 +62,10 @@ def from_pergai(request: Request[Any, Any, Any], error: PergaiError) -> Response
     return to_response(error)
 
 
-def from_http(_: Request[Any, Any, Any], error: HTTPException) -> Response[Problem]:
+def from_http(request: Request[Any, Any, Any], error: HTTPException) -> Response[Problem]:
     """Litestar's own errors: an unknown route, a wrong method, a body that does not parse or does not fit."""
+    if error.status_code >= 500:
+        log.error("request failed unexpectedly", path=request.url.path, exc_info=error)
     return to_response(_translate(error))
 
 
