@@ -34,7 +34,7 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 
     tile: int = 256
     """Longest side of a tile, in source pixels. It bounds the memory of one call and how long a cancel waits."""
-    margin: int = 8
+    margin: int = 12
     """Source pixels at a tile's rim that are thrown away: about how far the net looks."""
     blend: int = 8
     """Source pixels over which tiles cross-fade."""
