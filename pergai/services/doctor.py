@@ -49,12 +49,15 @@ class Finding:
 
 
 async def examine(settings: Settings) -> list[Finding]:
-    """Look at everything. Changes nothing but makes the data folder when it is missing."""
+    """Look at everything."""
     home = settings.paths
     server = _server_pid(home)
+    database = _database(home, server)
     found = [_python(), *_packages(), _device(settings), _memory(settings), _folder(home), _lock(home, server)]
-    found += [_port(settings, server), _disk(settings), _sqlite(), _database(home, server)]
-    found += [_profile(settings), *_weights(settings), *await _orphans(home), _temp(settings, server)]
+    found += [_port(settings, server), _disk(settings), _sqlite(), database, _profile(settings), *_weights(settings)]
+    if database.level != "problem":
+        found += await _orphans(home)
+    found.append(_temp(settings, server))
     return found
 
 
