@@ -3,7 +3,8 @@
     python -m benchmarks.extend        writes benchmarks/results/extend.json
 
 Each size runs in a process of its own, so that its peak memory is its own. The seam ratio is the mean difference
-between the two pixels at a border over that between neighbours inside the source: 1 is invisible. On a busy machine only `cpu_seconds` can be compared.
+between the two pixels at a border over that between neighbours inside the source: 1 is invisible.
+On a busy machine only `cpu_seconds` can be compared.
 """
 
 from __future__ import annotations
