@@ -78,7 +78,10 @@ def _tokens(state: State) -> int:
 
 
 def _inputs(states: Sequence[State]) -> tuple[Tensor, Tensor, dict[str, Any]]:
-    samples, moments, embeds, pooled, ids, guidance = [], [], [], [], [], []
+    samples, moments, embeds = [], [], []
+    pooled: list[Tensor] = []
+    ids: list[Tensor] = []
+    guidance: list[Tensor] = []
     for state in states:
         time = state.timesteps[state.index]
         sample = state.scheduler.scale_model_input(state.latents, time)
@@ -88,13 +91,15 @@ def _inputs(states: Sequence[State]) -> tuple[Tensor, Tensor, dict[str, Any]]:
         samples += [sample] * count
         moments += [time] * count
         embeds.append(state.embeds)
-        pooled.append(state.pooled)
-        ids.append(state.time_ids)
-        guidance.append(state.guidance_embed)
+        if state.pooled is not None and state.time_ids is not None:
+            pooled.append(state.pooled)
+            ids.append(state.time_ids)
+        if state.guidance_embed is not None:
+            guidance.append(state.guidance_embed)
     words: dict[str, Any] = {"encoder_hidden_states": torch.cat(embeds)}
-    if pooled[0] is not None:
+    if pooled:
         words["added_cond_kwargs"] = {"text_embeds": torch.cat(pooled), "time_ids": torch.cat(ids)}
-    if guidance[0] is not None:
+    if guidance:
         words["timestep_cond"] = torch.cat(guidance)
     sample = torch.cat(samples)
     # Euler's timesteps are float, others' are whole numbers below 1000: all of them exact in float32.

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -55,17 +55,18 @@ class PromptEncoder:
         """The conditioning of a request. Notes: `prompt_in_chunks:N`, `prompt_cut`."""
         needed = max(self._windows(text) for text in ((prompt, negative) if guided else (prompt,)))
         windows = min(needed, LONGEST)
-        notes = (f"prompt_in_chunks:{windows}",) if windows > 1 else ()
-        notes += ("prompt_cut",) if needed > LONGEST else ()
+        notes = [f"prompt_in_chunks:{windows}"] if windows > 1 else []
+        if needed > LONGEST:
+            notes.append("prompt_cut")
         words = self.encode(prompt, windows)
         if not guided:
-            return Conditioning(words.words, words.pooled, notes)
+            return Conditioning(words.words, words.pooled, tuple(notes))
         if not negative and self._zeros_for_no_words:
             without = Embedding(torch.zeros_like(words.words), _zeros(words.pooled))
         else:
             without = self.encode(negative, windows)
         pooled = None if words.pooled is None else torch.cat([_sure(without.pooled), words.pooled])
-        return Conditioning(torch.cat([without.words, words.words]), pooled, notes)
+        return Conditioning(torch.cat([without.words, words.words]), pooled, tuple(notes))
 
     def encode(self, text: str, windows: int) -> Embedding:
         """The embedding of a text in so many windows."""
@@ -103,7 +104,7 @@ def _ids(tokenizer: Any, text: str, windows: int) -> Tensor:
     window = _window(tokenizer)
     if windows == 1:
         encoded = tokenizer(text, padding="max_length", max_length=window, truncation=True, return_tensors="pt")
-        return encoded.input_ids
+        return cast(Tensor, encoded.input_ids)
     tokens, room = _tokens(tokenizer, text), window - 2
     rows = []
     for index in range(windows):
@@ -114,7 +115,7 @@ def _ids(tokenizer: Any, text: str, windows: int) -> Tensor:
 
 
 def _tokens(tokenizer: Any, text: str) -> Sequence[int]:
-    return tokenizer(text, add_special_tokens=False, verbose=False).input_ids
+    return cast("Sequence[int]", tokenizer(text, add_special_tokens=False, verbose=False).input_ids)
 
 
 def _window(tokenizer: Any) -> int:

@@ -58,7 +58,7 @@ class Codec:
 
     @property
     def _device(self) -> torch.device:
-        return next(iter(self._vae.parameters())).device
+        return torch.device(self._vae.device)
 
     def _decode(self, latents: Tensor) -> list[RGB]:
         image = self._image(latents)
@@ -96,7 +96,7 @@ class Codec:
         return lambda _: self._scaled(latents)
 
     def _scaled(self, latents: Tensor) -> Tensor:
-        return latents.to(self._dtype) * self._vae.config.scaling_factor
+        return latents.to(self._dtype) * float(self._vae.config.scaling_factor)
 
 
 def picture_tensor(image: RGB) -> Tensor:

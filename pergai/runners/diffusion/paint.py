@@ -1,0 +1,69 @@
+"""From a job to the device and back: one request painted, and its picture brought to the result's size."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+import numpy as np
+import numpy.typing as npt
+
+from pergai.engine.core import Desk
+from pergai.imaging.picture import RGB
+from pergai.imaging.tiles import Canvas, plan
+from pergai.runners.diffusion.canvas import resized
+from pergai.runners.diffusion.options import PAINTER, UPSCALE
+from pergai.runners.diffusion.request import Painted, Request
+
+BY_NET = 1.5
+"""Pictures are enlarged by a net from this factor on, if the pipeline has one."""
+TILE, MARGIN, BLEND, SCALE = 256, 8, 8, 4
+
+
+async def paint(desk: Desk, request: Request, begin: float, end: float) -> Painted:
+    """Run a request through the pipeline's model; the job's progress goes from `begin` to `end` meanwhile."""
+    loop = asyncio.get_running_loop()
+    waiting = True
+
+    def show(fraction: float) -> None:
+        if waiting:
+            desk.progress(begin + (end - begin) * fraction, "diffuse")
+
+    def report(fraction: float) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is left to be told
+            loop.call_soon_threadsafe(show, fraction)
+
+    request.report = report
+    try:
+        painted: Painted = await desk.device(desk.pipeline.models[PAINTER], request, shape=request.shape)
+    finally:
+        waiting = False
+    return painted
+
+
+async def enlarge(desk: Desk, pixels: RGB, size: tuple[int, int], needed: npt.NDArray[np.bool_]) -> tuple[RGB, str]:
+    """A painted picture at `size` (height, width), and the id of the net that did it ("" for plain resampling).
+
+    `needed`: (height, width) of `pixels`; tiles without any of it are only resampled, for what they show is replaced.
+    """
+    factor = max(size[0] / pixels.shape[0], size[1] / pixels.shape[1])
+    net = desk.pipeline.models.get(UPSCALE, "")
+    if not net or factor < BY_NET:
+        return await desk.cpu(resized, pixels, size), ""
+    rim = ((MARGIN, MARGIN), (MARGIN, MARGIN))
+    padded, wanted = np.pad(pixels, (*rim, (0, 0)), mode="symmetric"), np.pad(needed, rim)
+    grid = plan(padded.shape[0], padded.shape[1], TILE, margin=MARGIN, blend=BLEND)
+    canvas = Canvas(grid, SCALE)
+
+    async def tile(top: int, left: int) -> RGB:
+        window = np.s_[top : top + grid.height, left : left + grid.width]
+        piece: RGB = np.ascontiguousarray(padded[window])
+        if wanted[window].any():
+            large: RGB = await desk.device(net, piece, shape=piece.shape)
+            return large
+        return await desk.cpu(resized, piece, (grid.height * SCALE, grid.width * SCALE))
+
+    for index, top in enumerate(grid.tops):
+        await desk.cpu(canvas.write, index, await asyncio.gather(*(tile(top, left) for left in grid.lefts)))
+    edge = MARGIN * SCALE
+    return await desk.cpu(resized, canvas.pixels[edge:-edge, edge:-edge], size), net

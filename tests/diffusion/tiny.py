@@ -1,0 +1,130 @@
+"""Small Stable Diffusion models with random weights, in the real format: saved as diffusers saves them, loaded as pergai
+loads real ones. 8 pixels a latent, like the large ones."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from diffusers import (
+    AutoencoderKL,
+    EulerDiscreteScheduler,
+    StableDiffusionInpaintPipeline,
+    StableDiffusionXLInpaintPipeline,
+    UNet2DConditionModel,
+)
+from tokenizers.pre_tokenizers import ByteLevel
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+
+Kind = Literal["sd9", "sd4", "lcm4", "xl9"]
+
+SIZE = 64
+WINDOW = 77
+
+
+def build(kind: Kind) -> Any:
+    """A pipeline with random weights; the same every time."""
+    torch.manual_seed({"sd9": 1, "sd4": 2, "xl9": 3, "lcm4": 4}[kind])
+    vae = AutoencoderKL(
+        block_out_channels=(16, 16, 32, 32),
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+        latent_channels=4,
+        norm_num_groups=8,
+        layers_per_block=1,
+        force_upcast=kind == "xl9",
+    )
+    _enliven(vae)
+    scheduler = EulerDiscreteScheduler(
+        beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", steps_offset=1, timestep_spacing="leading"
+    )
+    common: dict[str, Any] = {"vae": vae, "scheduler": scheduler, "tokenizer": tokenizer(), "unet": _unet(kind)}
+    if kind == "xl9":
+        return StableDiffusionXLInpaintPipeline(
+            text_encoder=CLIPTextModel(_text(32)).eval(),
+            text_encoder_2=CLIPTextModelWithProjection(_text(32)).eval(),
+            tokenizer_2=tokenizer(),
+            **common,
+        )
+    return StableDiffusionInpaintPipeline(
+        text_encoder=CLIPTextModel(_text(32)).eval(),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+        **common,
+    )
+
+
+def save(kind: Kind, folder: Path, **options: Any) -> Path:
+    build(kind).save_pretrained(folder, safe_serialization=True, **options)
+    return folder
+
+
+def tokenizer() -> CLIPTokenizer:
+    """Byte-level CLIP tokens without merges: every letter is a token, so prompts grow long quickly."""
+    letters = sorted(ByteLevel.alphabet())
+    names = [*letters, *(letter + "</w>" for letter in letters), "<|startoftext|>", "<|endoftext|>"]
+    return CLIPTokenizer(vocab={name: i for i, name in enumerate(names)}, merges=[], model_max_length=WINDOW)
+
+
+def _unet(kind: Kind) -> UNet2DConditionModel:
+    xl = kind == "xl9"
+    extra: dict[str, Any] = {}
+    if xl:
+        extra = {
+            "addition_embed_type": "text_time",
+            "addition_time_embed_dim": 8,
+            "projection_class_embeddings_input_dim": 6 * 8 + 32,
+            "use_linear_projection": True,
+            "transformer_layers_per_block": (1, 2),
+        }
+    if kind == "lcm4":
+        extra = {"time_cond_proj_dim": 32}
+    unet = UNet2DConditionModel(
+        sample_size=SIZE // 8,
+        in_channels=9 if kind in ("sd9", "xl9") else 4,
+        out_channels=4,
+        layers_per_block=1,
+        block_out_channels=(32, 64),
+        norm_num_groups=8,
+        down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D")
+        if xl
+        else ("DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D") if xl else ("CrossAttnUpBlock2D", "UpBlock2D"),
+        cross_attention_dim=64 if xl else 32,
+        attention_head_dim=(2, 4) if xl else 4,
+        **extra,
+    )
+    _enliven(unet)
+    return unet
+
+
+def _text(width: int) -> CLIPTextConfig:
+    return CLIPTextConfig(
+        vocab_size=514,
+        hidden_size=width,
+        intermediate_size=37,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        max_position_embeddings=WINDOW,
+        projection_dim=width,
+        bos_token_id=512,
+        eos_token_id=513,
+        pad_token_id=513,
+    )
+
+
+def _enliven(module: torch.nn.Module) -> None:
+    """Fresh nets are nearly linear and answer nearly nothing; larger weights make every input matter."""
+    with torch.no_grad():
+        for parameter in module.parameters():
+            if parameter.ndim > 1:
+                parameter.mul_(1.3)
+            else:
+                parameter.add_(torch.randn_like(parameter) * 0.05)
+
+
+def read_index(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "model_index.json").read_text())
