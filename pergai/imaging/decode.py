@@ -125,9 +125,9 @@ def _reading() -> Iterator[None]:
         yield
     except PergaiError:
         raise
-    except MemoryError as error:
-        raise TooLarge("the image needs more memory to decode than is allowed") from error
     except Exception as error:
+        if isinstance(error, MemoryError) or "out of memory" in str(error):  # so say libvips and libheif
+            raise TooLarge("the image needs more memory to decode than is allowed") from error
         reason = " ".join(str(error).split())[:160] or type(error).__name__
         raise UnreadableImage(f"the image is damaged or incomplete: {reason}") from error
 

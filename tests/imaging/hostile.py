@@ -35,6 +35,8 @@ class HostileFile:
     """What the client says it is called; never believed."""
     expected: str
     """ "accepted" or the code of the error."""
+    kills: bool = False
+    """Decoding it ends the process with a segmentation fault: never outside the inspection's own processes."""
 
 
 # --- materials -------------------------------------------------------------------------------------
@@ -335,8 +337,13 @@ def _text_bomb() -> bytes:
     return png(64, 64, zlib.compress(bytes(64 * 193)), chunk(b"zTXt", b"Comment\0\0" + zeros(64 << 20)))
 
 
+KILLS = [
+    # pi_heif 1.4 follows a null pointer when a metadata item is of a kind it does not know.
+    ("HEIC that crashes its decoder", heic("cup-turned.heic").replace(b"Exif", b"Exi\xff", 1), "IMG_0002.HEIC"),
+]
+
 HOSTILE: list[HostileFile] = [
     HostileFile(name, data, filename, expected)
     for expected, files in ((ACCEPTED, _odd_but_good()), (UNREADABLE, _unreadable()), (TOO_LARGE, _too_large()))
     for name, data, filename in files
-]
+] + [HostileFile(name, data, filename, UNREADABLE, kills=True) for name, data, filename in KILLS]

@@ -86,7 +86,7 @@ def test_the_format_is_what_the_content_says(tmp_path: Path) -> None:
     assert probe(misnamed).format == "jpeg"
 
 
-@pytest.mark.parametrize("file", HOSTILE, ids=lambda file: file.name)
+@pytest.mark.parametrize("file", [file for file in HOSTILE if not file.kills], ids=lambda file: file.name)
 def test_every_odd_file_decodes_or_says_why_not(file: HostileFile) -> None:
     """The limits on sides and frames are the inspection's, so a file it refuses may decode here."""
     try:

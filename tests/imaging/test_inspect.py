@@ -34,6 +34,17 @@ def test_every_odd_file_ends_as_expected(file: HostileFile, tmp_path: Path) -> N
         assert min(info.width, info.height) >= 16
 
 
+def test_a_file_that_kills_its_decoder_is_refused_and_the_next_is_taken(tmp_path: Path, sample_photo: Path) -> None:
+    killers = [file for file in HOSTILE if file.kills]
+    assert killers
+    for file in killers:
+        path = tmp_path / "killer"
+        path.write_bytes(file.data)
+        with pytest.raises(UnreadableImage, match="crash"):
+            inspect_file(path)
+        assert inspect_file(sample_photo).width == 600
+
+
 def test_the_list_is_long_and_its_names_are_distinct() -> None:
     assert len({file.name for file in HOSTILE}) == len(HOSTILE) >= 45
 

@@ -1,0 +1,48 @@
+"""The product's own pixels on top of a picture, and the picture continued behind it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pergai.imaging.composite import fill_behind, inside, over
+
+
+def test_solid_pixels_are_the_products_and_clear_ones_the_backgrounds_exactly() -> None:
+    random = np.random.default_rng(1)
+    foreground = random.integers(0, 256, (40, 40, 3), dtype=np.uint8)
+    background = random.integers(0, 256, (40, 40, 3), dtype=np.uint8)
+    alpha = random.choice(np.array([0, 255], np.uint8), (40, 40))
+    result = over(foreground, alpha, background)
+    assert np.array_equal(result[alpha == 255], foreground[alpha == 255])
+    assert np.array_equal(result[alpha == 0], background[alpha == 0])
+
+
+def test_between_them_coverage_mixes_in_proportion() -> None:
+    foreground, background = np.full((1, 1, 3), 200, np.uint8), np.full((1, 1, 3), 100, np.uint8)
+    assert over(foreground, np.full((1, 1), 51, np.uint8), background)[0, 0, 0] == 120
+
+
+def test_inside_keeps_its_distance_from_everything_that_is_not_solid() -> None:
+    alpha = np.full((21, 21), 255, np.uint8)
+    alpha[10, 10] = 254
+    where = inside(alpha, margin=2)
+    assert not where[8:13, 8:13].any()
+    assert where[7, 10]
+
+
+def test_a_hole_is_filled_with_its_surroundings_and_nothing_else_changes() -> None:
+    ramp = np.linspace(0, 1, 64, dtype=np.float32)
+    picture = np.stack([np.tile(ramp, (64, 1))] * 3, -1)
+    hole = np.zeros((64, 64), bool)
+    hole[20:44, 20:44] = True
+    damaged = picture.copy()
+    damaged[hole] = 9.0
+    filled = fill_behind(damaged, hole)
+    assert np.array_equal(filled[~hole], picture[~hole])
+    assert filled[hole].max() <= 1.0
+    assert np.abs(filled - picture)[:, 18:22].max() < 0.1
+
+
+def test_a_picture_without_a_hole_comes_back_as_it_is() -> None:
+    picture = np.random.default_rng(0).random((8, 9, 3), np.float32)
+    assert np.array_equal(fill_behind(picture, np.zeros((8, 9), bool)), picture)
