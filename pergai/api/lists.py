@@ -1,25 +1,23 @@
 """Lists: plain JSON arrays, newest first. Without `limit` all rows stream; with it, pages with `Link: rel="next"` (RFC 8288)."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 from urllib.parse import urlencode
 
 import msgspec
 from litestar import Request, Response
 from litestar.response import Stream
-from sqlalchemy import Row, Select
-
 from pergai.db.database import Database
-from pergai.services.pages import everything, fetch, parse_page
+from pergai.services.pages import Query, Rows, everything, fetch, parse_page
 
-View = Callable[[Sequence[Row[Any]]], Awaitable[list[Any]]]
+View = Callable[[Rows], Awaitable[list[Any]]]
 """Turns a page of rows into what goes out."""
 
 
 async def list_response(
     request: Request[Any, Any, Any],
     database: Database,
-    query: Select[Any],
+    query: Query,
     id_column: Any,
     view: View,
     *,
@@ -38,7 +36,7 @@ async def list_response(
     return Response(await view(rows), headers=headers, media_type="application/json")
 
 
-async def _array(pages: AsyncIterator[Sequence[Row[Any]]], view: View) -> AsyncIterator[bytes]:
+async def _array(pages: AsyncIterator[Rows], view: View) -> AsyncIterator[bytes]:
     separator = b"["
     async for rows in pages:
         body = msgspec.json.encode(await view(rows))

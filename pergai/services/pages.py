@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 from uuid import UUID
 
 from sqlalchemy import Row, Select
@@ -14,6 +14,9 @@ from pergai.errors import FieldError, InvalidRequest
 from pergai.ids import parse_id
 
 MAX_PAGE = 500
+
+Query: TypeAlias = Select[Any]
+Rows: TypeAlias = Sequence[Row[Any]]
 
 
 @dataclass(frozen=True, slots=True)
