@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 import msgspec
 from litestar import Request, Response
 from litestar.response import Stream
+
 from pergai.db.database import Database
 from pergai.services.pages import Query, Rows, everything, fetch, parse_page
 
