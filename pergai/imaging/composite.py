@@ -17,7 +17,7 @@ def over(foreground: RGB, alpha: Alpha, background: RGB) -> RGB:
     cover = alpha.astype(np.float32)[..., None] / 255
     mixed = np.rint(foreground * cover + background * (1 - cover)).astype(np.uint8)
     mixed = np.where((alpha == 255)[..., None], foreground, mixed)
-    return np.where((alpha == 0)[..., None], background, mixed)
+    return np.asarray(np.where((alpha == 0)[..., None], background, mixed), np.uint8)
 
 
 def inside(alpha: Alpha, margin: int = 2) -> npt.NDArray[np.bool_]:
@@ -35,12 +35,12 @@ def fill_behind(picture: npt.NDArray[np.float32], hole: npt.NDArray[np.bool_]) -
     if not hole.any():
         return picture
     known = (~hole).astype(np.float32)[..., None]
-    filled = _pull(picture * known, known)
+    filled = _pull(np.asarray(picture * known, np.float32), known)
     return np.where(hole[..., None], filled, picture).astype(np.float32)
 
 
 def _pull(weighted: npt.NDArray[np.float32], weight: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    mean = weighted / np.maximum(weight, 1e-6)
+    mean = np.asarray(weighted / np.maximum(weight, 1e-6), np.float32)
     if weight.min() > 0 or min(weight.shape[:2]) <= 1:
         return mean
     height, width = weight.shape[:2]
@@ -48,14 +48,14 @@ def _pull(weighted: npt.NDArray[np.float32], weight: npt.NDArray[np.float32]) ->
     small_colour = _halved(np.pad(weighted, pad))
     small_weight = _halved(np.pad(weight, pad))
     scale = np.minimum(small_weight, 1) / np.maximum(small_weight, 1e-6)
-    coarse = _pull(small_colour * scale, small_weight * scale)
+    coarse = _pull(np.asarray(small_colour * scale, np.float32), np.asarray(small_weight * scale, np.float32))
     finer = _doubled(coarse)[:height, :width]
     share = np.minimum(weight, 1)
-    return mean * share + finer * (1 - share)
+    return np.asarray(mean * share + finer * (1 - share), np.float32)
 
 
 def _halved(plane: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    return plane[0::2, 0::2] + plane[1::2, 0::2] + plane[0::2, 1::2] + plane[1::2, 1::2]
+    return np.asarray(plane[0::2, 0::2] + plane[1::2, 0::2] + plane[0::2, 1::2] + plane[1::2, 1::2], np.float32)
 
 
 def _doubled(plane: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

@@ -105,12 +105,12 @@ def _resized(matte: Matte, box: Box, scale: float) -> tuple[RGB, Alpha]:
     if scale == 1.0:
         return foreground, alpha
     size = (max(1, round(box.width * scale)), max(1, round(box.height * scale)))
-    cover = alpha.astype(np.float32) / 255
+    cover = np.asarray(alpha / 255.0, np.float32)
     smaller = _lanczos(cover, size)
-    planes = [_lanczos(foreground[..., c] * cover, size) for c in range(3)]
+    planes = [_lanczos(np.asarray(foreground[..., c] * cover, np.float32), size) for c in range(3)]
     solid = np.maximum(smaller, 1e-3)
     colour = np.stack([plane / solid for plane in planes], axis=-1)
-    return _bytes(colour), _bytes(smaller * 255)
+    return _bytes(np.asarray(colour, np.float32)), _bytes(np.asarray(smaller * 255, np.float32))
 
 
 def _lanczos(plane: npt.NDArray[np.float32], size: tuple[int, int]) -> npt.NDArray[np.float32]:

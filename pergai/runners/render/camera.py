@@ -38,7 +38,9 @@ class View:
         """Directions (…, 3) through pixels, not normalised: one unit deep along `forward`."""
         u = (np.asarray(x, np.float64) - self.centre[0]) / self.focal
         v = (np.asarray(y, np.float64) - self.centre[1]) / self.focal
-        return np.asarray(self.forward) + u[..., None] * np.asarray(self.right) - v[..., None] * np.asarray(self.up)
+        return np.asarray(
+            np.asarray(self.forward) + u[..., None] * np.asarray(self.right) - v[..., None] * np.asarray(self.up)
+        )
 
     def project(self, points: npt.ArrayLike) -> Floats:
         """Pixels (…, 2) of points (…, 3)."""

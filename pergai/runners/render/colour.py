@@ -19,7 +19,7 @@ def is_colour(text: str) -> bool:
 
 def srgb(text: str) -> Floats:
     """ "#rrggbb" as three sRGB values, 0-1."""
-    return np.array([int(text[i : i + 2], 16) for i in (1, 3, 5)], np.float32) / 255
+    return np.array([int(text[i : i + 2], 16) / 255 for i in (1, 3, 5)], np.float32)
 
 
 def to_hex(rgb: npt.ArrayLike) -> str:

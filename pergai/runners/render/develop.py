@@ -35,7 +35,7 @@ def _neutral(colour: Floats, start: float = 0.8 - 0.04, desaturation: float = 0.
     lifted = colour - offset
     peak = lifted.max(axis=-1, keepdims=True)
     room = 1.0 - start
-    pressed = 1.0 - room * room / (peak + room - start)
+    pressed = 1.0 - room * room / (np.maximum(peak, start) + room - start)
     scaled = lifted * (np.where(peak < start, peak, pressed) / np.maximum(peak, 1e-6))
     share = 1.0 - 1.0 / (desaturation * (peak - pressed) + 1.0)
     whitened = scaled * (1 - share) + pressed * share
@@ -98,7 +98,7 @@ def grained(picture: Floats, deviation: float, random: np.random.Generator) -> F
     coarse = ndimage.gaussian_filter(noise, 0.7)
     luma = picture @ np.array([0.299, 0.587, 0.114], np.float32)
     strength = (0.45 + 0.55 * np.clip(4 * luma * (1 - luma), 0, 1)) * deviation / 255
-    return (picture + ((0.5 * noise + 0.5 * coarse / 0.4) * strength)[..., None]).astype(np.float32)
+    return np.asarray(picture + ((0.5 * noise + 0.5 * coarse / 0.4) * strength)[..., None], np.float32)
 
 
 def vignetted(picture: Floats, amount: float) -> Floats:
@@ -106,7 +106,7 @@ def vignetted(picture: Floats, amount: float) -> Floats:
         return picture
     height, width = picture.shape[:2]
     y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
-    return (picture * (1 - amount * np.clip((x * x + y * y) / 2, 0, 1) ** 1.4)[..., None]).astype(np.float32)
+    return np.asarray(picture * (1 - amount * np.clip((x * x + y * y) / 2, 0, 1) ** 1.4)[..., None], np.float32)
 
 
 def to_bytes(picture: Floats) -> RGB:

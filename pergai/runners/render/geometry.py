@@ -76,9 +76,9 @@ def ground(
 ) -> Mesh:
     """A piece of ground; `height(x, y)` gives its relief, `n` points along each side."""
     gx, gy = np.meshgrid(np.linspace(*x, n), np.linspace(*y, n))
-    gx, gy = gx.astype(np.float32), gy.astype(np.float32)
-    gz = np.zeros_like(gx) if height is None else height(gx, gy)
-    return sheet(np.stack([gx, gy, gz], -1), np.stack([gx, gy], -1), smooth=height is not None)
+    flat_x, flat_y = gx.astype(np.float32), gy.astype(np.float32)
+    gz = np.zeros_like(flat_x) if height is None else height(flat_x, flat_y)
+    return sheet(np.stack([flat_x, flat_y, gz], -1), np.stack([flat_x, flat_y], -1), smooth=height is not None)
 
 
 def extruded(profile: Array, width: float) -> Mesh:

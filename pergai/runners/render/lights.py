@@ -1,5 +1,6 @@
 """Lamps, sun and sky, and what is held in front of them (gobos), as descriptions."""
 
+# ruff: noqa: ARG001 - every entry of the table has the same signature
 from __future__ import annotations
 
 from typing import Any

@@ -8,6 +8,8 @@ from __future__ import annotations
 import ctypes.util
 import logging
 import os
+import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,7 +89,7 @@ class Renderer:
         return Light(denoise(_without_fireflies(colour), albedo, normal), albedo, normal)
 
 
-def load(card: ModelCard, folder: Path, device: str) -> Renderer:
+def load(card: ModelCard, folder: Path, device: str) -> Renderer:  # noqa: ARG001 - the signature of all loaders
     """The renderer in the fastest variant that works here: cuda, llvm, scalar.
 
     `card.options`: `variants` (which to try, in order), `guide_samples`. Raises ModelUnavailable when none works.
@@ -118,18 +120,23 @@ def _find_llvm() -> bool:
     return False
 
 
+_SELF_TEST = """
+import mitsuba as mi, numpy as np
+mi.set_variant("VARIANT")
+camera = mi.ScalarTransform4f().look_at([0, -4, 0], [0, 0, 0], [0, 0, 1])
+film = {"type": "hdrfilm", "width": 8, "height": 8}
+scene = mi.load_dict({
+    "type": "scene", "light": {"type": "constant"}, "ball": {"type": "sphere"}, "integrator": {"type": "path"},
+    "camera": {"type": "perspective", "to_world": camera, "film": film},
+})
+picture = np.array(mi.render(scene, spp=4))
+assert np.isfinite(picture).all() and 0.2 < picture.mean() < 1.5
+"""
+
+
 def _self_test(variant: str) -> str:
     """Render a grey ball in a child process, so that a crash there is not ours. "" when it went well."""
-    import subprocess
-    import sys
-
-    code = (
-        "import mitsuba as mi, numpy as np; mi.set_variant(%r);"
-        "s = mi.load_dict({'type': 'scene', 'e': {'type': 'constant'}, 'b': {'type': 'sphere'},"
-        "'c': {'type': 'perspective', 'to_world': mi.ScalarTransform4f().look_at([0, -4, 0], [0, 0, 0], [0, 0, 1]),"
-        "'f': {'type': 'hdrfilm', 'width': 8, 'height': 8}}, 'i': {'type': 'path'}});"
-        "x = np.array(mi.render(s, spp=4)); assert np.isfinite(x).all() and 0.2 < x.mean() < 1.5"
-    ) % VARIANTS[variant]
+    code = _SELF_TEST.replace("VARIANT", VARIANTS[variant])
     try:
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
     except subprocess.TimeoutExpired:
@@ -205,7 +212,7 @@ def _texture_space(mesh: Mesh, surface: Surface) -> Floats:
         return mesh.uv
     a = np.radians(surface.turn)
     rotation = np.array([[np.cos(a), -np.sin(a)], [np.sin(a), np.cos(a)]])
-    return (mesh.uv @ rotation.T / surface.period + np.asarray(surface.offset)).astype(np.float32)
+    return np.asarray(mesh.uv @ rotation.T / surface.period + np.asarray(surface.offset), np.float32)
 
 
 def _real(mi: Any, node: Any) -> Any:

@@ -31,14 +31,14 @@ class Noise:
         white *= 1 / (1 + f * f) ** (roughness / 2)
         white[0, 0] = 0
         field = fft.irfft2(white, s=(n, n), workers=2).astype(np.float32)
-        return field / max(float(field.std()), 1e-9)
+        return np.asarray(field / max(float(field.std()), 1e-9))
 
     def fine(self, width: float = 1.0) -> Field:
         """White noise blurred over `width` texels, deviation 1."""
         field = ndimage.gaussian_filter(
             self.random.standard_normal((self.size, self.size), dtype=np.float32), width, mode="wrap"
         )
-        return field / max(float(field.std()), 1e-9)
+        return np.asarray(field / max(float(field.std()), 1e-9))
 
     def cells(self, count: int, neighbours: int = 2) -> tuple[Field, npt.NDArray[np.intp]]:
         """Worley cells: distances (size, size, neighbours) to the nearest points, in widths of a mean cell, and the
@@ -68,7 +68,7 @@ def warp(field: Field, dx: Field, dy: Field) -> Field:
 def ramp(field: Field, low: float, high: float) -> Field:
     """Smoothstep from 0 at `low` to 1 at `high`."""
     t = np.clip((field - low) / (high - low), 0, 1)
-    return (t * t * (3 - 2 * t)).astype(np.float32)
+    return np.asarray(t * t * (3 - 2 * t), np.float32)
 
 
 def blend(a: npt.ArrayLike, b: npt.ArrayLike, share: Field) -> Field:

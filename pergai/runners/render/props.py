@@ -1,5 +1,6 @@
 """Things on the set: from a prop's table to a mesh."""
 
+# ruff: noqa: ARG001 - every entry of the table has the same signature
 from __future__ import annotations
 
 from collections.abc import Callable

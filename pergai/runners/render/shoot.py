@@ -188,4 +188,4 @@ def _enlarged(picture: Floats, width: int, height: int) -> Floats:
         )
         for c in range(picture.shape[2])
     ]
-    return np.clip(np.stack(planes, -1), 0, 1).astype(np.float32)
+    return np.asarray(np.clip(np.stack(planes, -1), 0, 1), np.float32)

@@ -126,7 +126,7 @@ def _ripples(random: Random, relief: float) -> Callable[[g.Array, g.Array], g.Ar
     def height(x: g.Array, y: g.Array) -> g.Array:
         phase = 2 * np.pi * (5.2 * y + 1.1 * x) + 2.4 * bend(x, y)
         crest = (0.5 + 0.5 * np.sin(phase + 0.55 * np.sin(phase))) ** 1.3
-        return (relief * (0.022 * crest * (0.75 + 0.35 * waves(x, y)) + 0.035 * waves(y, x))).astype(np.float32)
+        return np.asarray(relief * (0.022 * crest * (0.75 + 0.35 * waves(x, y)) + 0.035 * waves(y, x)), np.float32)
 
     return height
 
@@ -136,7 +136,7 @@ def _dunes(random: Random, relief: float) -> Callable[[g.Array, g.Array], g.Arra
 
     def height(x: g.Array, y: g.Array) -> g.Array:
         away = np.clip((y - 0.4) / 4, 0, 2)
-        return (relief * (0.38 * away * (0.6 + low(x, y)) + 0.02 * fine(x, y))).astype(np.float32)
+        return np.asarray(relief * (0.38 * away * (0.6 + low(x, y)) + 0.02 * fine(x, y)), np.float32)
 
     return height
 

@@ -4,6 +4,7 @@ Every painter is a function of a Noise, a main and a second colour (sRGB 0-1) an
 `period` units (see `materials.py`); relief is in units of height over that period.
 """
 
+# ruff: noqa: ARG001 - every entry of the table has the same signature
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -139,7 +140,7 @@ def concrete(noise: Noise, base: Field, dark: Field) -> Maps:
     trowel = noise.cloud(0.2, 1.8, (0.25, 1.0)) * 0.25
     distance, index = noise.cells(900)
     radius = noise.random.uniform(0.0, 0.11, 900)[index] * (noise.random.random(900) < 0.45)[index]
-    pits = ramp(radius - distance[..., 0], 0.0, 0.03).astype(np.float32)
+    pits = ramp((radius - distance[..., 0]).astype(np.float32), 0.0, 0.03)
     colour = blend(base, dark, ramp(clouds + trowel, -2.2, 2.4) * 0.62) + noise.fine(0.9)[..., None] * 0.012
     colour = blend(colour, dark * 0.55, pits * 0.7)
     relief = 0.00035 * noise.cloud(0.05, 1.7) + 0.00005 * noise.fine(1.2) - 0.0015 * pits
@@ -255,7 +256,7 @@ def terrazzo(noise: Noise, base: Field, accent: Field) -> Maps:
         gap = warp(distance[..., 1] - distance[..., 0], bend_x, bend_y)
         size = noise.random.uniform(low, high, count)[index]
         present = (noise.random.random(count) < share)[index]
-        chip = ramp(gap - (0.62 - size), -0.012, 0.012) * present
+        chip = ramp((gap - (0.62 - size)).astype(np.float32), -0.012, 0.012) * present
         shade = palette[noise.random.integers(0, len(palette), count)][index]
         shade = shade * noise.random.uniform(0.9, 1.06, count)[index][..., None]
         colour = blend(colour, shade, chip.astype(np.float32))

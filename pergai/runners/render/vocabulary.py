@@ -176,25 +176,16 @@ class _Reader:
 
     def _paint(self, colour: str, target: Target | None) -> None:
         s = self.photo_set
+        one_piece = s.backdrop.kind == "sweep" and not s.backdrop.colour and s.backdrop.material == "paper"
         if target == "light":
             lights = tuple(msgspec.structs.replace(light, colour=colour) for light in s.lights)
             self.photo_set = msgspec.structs.replace(s, lights=lights)
-        elif target == "floor":
-            self.photo_set = msgspec.structs.replace(
-                s, floor=msgspec.structs.replace(s.floor, colour=colour, accent="")
-            )
         elif target == "stand":
-            self.photo_set = msgspec.structs.replace(
-                s, stand=msgspec.structs.replace(s.stand, colour=colour, accent="")
-            )
-        elif s.backdrop.kind == "sweep" and not s.backdrop.colour and s.backdrop.material == "paper":
-            self.photo_set = msgspec.structs.replace(
-                s, floor=msgspec.structs.replace(s.floor, colour=colour, accent="")
-            )
-        elif s.backdrop.kind == "none":
-            self.photo_set = msgspec.structs.replace(
-                s, floor=msgspec.structs.replace(s.floor, colour=colour, accent="")
-            )
+            stand = msgspec.structs.replace(s.stand, colour=colour, accent="")
+            self.photo_set = msgspec.structs.replace(s, stand=stand)
+        elif target == "floor" or one_piece or s.backdrop.kind == "none":
+            floor = msgspec.structs.replace(s.floor, colour=colour, accent="")
+            self.photo_set = msgspec.structs.replace(s, floor=floor)
         else:
             backdrop = msgspec.structs.replace(s.backdrop, colour=colour, accent="")
             self.photo_set = msgspec.structs.replace(s, backdrop=backdrop)
@@ -211,9 +202,9 @@ class _Reader:
                 s, backdrop=msgspec.structs.replace(s.backdrop, kind=kind, **shown)
             )
         elif target == "stand":
-            kind = "cylinder" if s.stand.kind == "none" else s.stand.kind
+            raised = "cylinder" if s.stand.kind == "none" else s.stand.kind
             shown = {k: x for k, x in change.items() if k in s.stand.__struct_fields__ and k not in {"shape", "kind"}}
-            self.photo_set = msgspec.structs.replace(s, stand=msgspec.structs.replace(s.stand, kind=kind, **shown))
+            self.photo_set = msgspec.structs.replace(s, stand=msgspec.structs.replace(s.stand, kind=raised, **shown))
         else:
             shape = str(finish.get("shape", "flat"))
             shown = {k: x for k, x in change.items() if k in s.floor.__struct_fields__ and k != "shape"}
