@@ -110,22 +110,24 @@ def status(card: ModelCard, folder: Path) -> Status:
     names = [file.name for file in card.files] or list(stamp)
     if not names or not all((folder / name).is_file() for name in names):
         return "missing"
-    unchanged = all(name in stamp and _unchanged(folder / name, stamp[name]) for name in names)
-    if unchanged and all(_mismatch(file, stamp[file.name]) is None for file in card.files):
-        return "present"
-    if not card.files:  # only the stamp knows what they were
+    seen = {
+        name: stamp[name] if name in stamp and _unchanged(folder / name, stamp[name]) else look(folder / name)
+        for name in names
+    }
+    if seen != stamp and not card.files:  # only the stamp knew what they were
         return "damaged"
-    if verify(card, folder):
-        return "damaged"
-    with contextlib.suppress(OSError):  # a read-only folder: it is hashed each time instead
-        _write_stamp(folder, {name: look(folder / name) for name in names})
-    return "present"
+    if seen != stamp:
+        with contextlib.suppress(OSError):  # a read-only folder: it is hashed each time instead
+            _write_stamp(folder, seen)
+    return "damaged" if any(_mismatch(file, seen[file.name]) for file in card.files) else "present"
 
 
 def remove(card: ModelCard, folder: Path) -> int:
     """Delete the card's weights and what is left of unfinished pulls; the bytes freed."""
+    freed = 0
+    if not folder.parent.is_dir():
+        return freed
     with _lock(card, folder.parent):
-        freed = 0
         for doomed in (folder, folder.parent / ".staging" / card.id):
             freed += sum(file.stat().st_size for file in doomed.rglob("*") if file.is_file())
             shutil.rmtree(doomed, ignore_errors=True)
@@ -213,14 +215,12 @@ def _put_in_place(seen: dict[str, Seen], staging: Path, folder: Path) -> None:
 
 def _problem(file: WeightFile, folder: Path) -> str | None:
     path = folder / file.name
-    if not path.is_file():
-        return f"{file.name} is missing"
-    if file.bytes and path.stat().st_size != file.bytes:
-        return f"{file.name} has {path.stat().st_size} bytes, expected {file.bytes}"
-    return _mismatch(file, look(path))
+    return _mismatch(file, look(path)) if path.is_file() else f"{file.name} is missing"
 
 
 def _mismatch(file: WeightFile, seen: Seen) -> str | None:
+    if file.bytes and file.bytes != seen.bytes:
+        return f"{file.name} has {seen.bytes} bytes, expected {file.bytes}"
     for algorithm, expected, got in (("sha256", file.sha256, seen.sha256), ("md5", file.md5, seen.md5)):
         if expected and expected.lower() != got:
             return f"{file.name} has {algorithm} {got}, expected {expected.lower()}"

@@ -233,12 +233,24 @@ def test_a_card_with_a_new_hash_makes_old_weights_damaged(tmp_path: Path, server
     assert status(newer, folder) == "damaged"
 
 
+def test_damage_is_hashed_once_and_remembered(tmp_path: Path, server: Server) -> None:
+    model = from_url(server)
+    folder = pull(model, tmp_path)
+    (folder / "model.bin").write_bytes(CONTENT[::-1])
+    assert status(model, folder) == "damaged"
+    stamp = (folder / ".verified.json").read_bytes()
+    assert hashlib.sha256(CONTENT[::-1]).hexdigest() in stamp.decode()
+    assert status(model, folder) == "damaged"
+    assert (folder / ".verified.json").read_bytes() == stamp
+
+
 def test_removing_frees_the_disk(tmp_path: Path, server: Server) -> None:
     model = from_url(server)
     folder = pull(model, tmp_path)
     assert remove(model, folder) >= len(CONTENT)
     assert not folder.exists()
     assert status(model, folder) == "missing"
+    assert remove(model, folder_of(model, tmp_path / "never made")) == 0
 
 
 def test_weights_travel_to_a_machine_without_a_network(tmp_path: Path, server: Server) -> None:

@@ -87,5 +87,5 @@ def _read_release(path: Path) -> dict[str, Tensor]:
 
 
 def _planes(tile: Tile) -> Tensor:
-    planes = torch.from_numpy(np.ascontiguousarray(tile)).permute(2, 0, 1)
+    planes = torch.from_numpy(np.array(tile)).permute(2, 0, 1)  # a copy: torch wants memory it may write to
     return planes.float().div_(255) if tile.dtype == np.uint8 else planes
