@@ -34,6 +34,9 @@ _PLAIN_SHARE = 0.7
 _PLAIN_FRAME = 0.9
 """Share of the picture's frame that must be ground, shadows included."""
 
+_HOLE_FRAME = 0.08
+"""How much brightness changes at the edge of a hole at least: the shading of a white product on white is softer."""
+
 _DARKEST_SHADOW = 0.35
 
 
@@ -123,13 +126,25 @@ def _grow_ground(image: Colours, model: Colours, noise: float, mask: FloatPlane)
     slope = ndimage.gaussian_gradient_magnitude(level, 1.0)
     no_edge = slope < 12.0 / max(mask.shape) + 2.0 * noise
     shadow = same_hue & no_edge & (level > _DARKEST_SHADOW) & (level < 1.05)
-    reached = ndimage.binary_propagation(like & (mask < 0.1), mask=like | (shadow & (mask < 0.5)))
+    # White on white: deep inside its outline the net is believed, unless the patch has all the marks of a hole.
+    outside = like & ~net_inside(mask)
+    reached = ndimage.binary_propagation(outside & (mask < 0.1), mask=outside | (shadow & (mask < 0.5)))
     reached |= like & (mask < 0.5)
-    return np.asarray(reached | _holes((like | shadow) & ~reached, like, off, noise, mask, model))
+    return np.asarray(reached | _holes((like | (shadow & (level > 0.6))) & ~reached, like, off, noise, mask, model))
+
+
+def net_inside(mask: FloatPlane) -> BoolPlane:
+    """Where the net is sure, two of its own pixels in from its outline: no net draws it finer than that."""
+    return np.asarray(ndimage.minimum_filter(mask, 2 * max(2, round(max(mask.shape) / 160)) + 1) > 0.9)
 
 
 def _holes(
-    candidates: BoolPlane, like: BoolPlane, off: FloatPlane, noise: float, mask: FloatPlane, model: Colours
+    candidates: BoolPlane,
+    like: BoolPlane,
+    off: FloatPlane,
+    noise: float,
+    mask: FloatPlane,
+    model: Colours,
 ) -> BoolPlane:
     """Which patches inside the net's outline show the backdrop through a hole of the product.
 
@@ -152,7 +167,9 @@ def _holes(
         if model[around][patch].min() > 0.985 and mask[around][patch].mean() > 0.9:
             continue
         edge = ndimage.binary_dilation(patch, iterations=3) & ~patch
-        if np.quantile(off[around][edge], 0.2) > 5.0 * noise + 0.02:
+        frame = (ndimage.maximum_filter(off[around], 7) - ndimage.minimum_filter(off[around], 7))[edge]
+        # Up to a third may be open to the surroundings, as between two legs.
+        if len(frame) and np.quantile(frame, 0.33) > 5.0 * noise + _HOLE_FRAME:
             holes[around] |= patch
     return holes
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from pergai.imaging.backdrop import Backdrop, BoolPlane
+from pergai.imaging.backdrop import Backdrop, BoolPlane, net_inside
 from pergai.imaging.foreground import spread
 from pergai.imaging.picture import FloatPlane
 from pergai.imaging.planes import Colours, dot, largest
@@ -16,8 +16,8 @@ from pergai.imaging.translucency import density
 _NEAR = 0.06
 """A part that the net has missed belongs to the product when it is within this share of the longer side."""
 
-_DEEP = 0.02
-"""Beyond this share of the longer side inside its outline the net is believed even where no colour confirms it."""
+_SEAM = 0.02
+"""Width of the darkest shadow where product and backdrop meet, as a share of the longer side."""
 
 _SOLVE_ALL = 80_000
 """Pixels of the open zone that closed form may smooth in about a second."""
@@ -46,9 +46,8 @@ def key(image: Colours, mask: FloatPlane, backdrop: Backdrop) -> Key:
     off = largest(np.abs(image - backdrop.colour))
     differs = (ndimage.gaussian_filter(off, 0.6) > 4.0 * backdrop.noise + 0.012) & ~_far_inside(backdrop.ground)
     product = _with_missed_parts(differs, mask > 0.5, longer)
-    net_inside = ndimage.minimum_filter(mask > 0.9, 2 * round(_DEEP * longer) + 1)
     product |= ndimage.binary_fill_holes(product) & (mask > 0.5)
-    solid = (product | net_inside) & ~backdrop.ground
+    solid = (product | net_inside(mask)) & ~backdrop.ground
     reach = _edge_width(off, solid)
     core = ndimage.distance_transform_edt(solid) > reach
     core &= (surest > 0.8) | ~_between_strands(image, backdrop, core, sure)
@@ -139,7 +138,8 @@ def _with_contact_shadows(image: Colours, backdrop: Backdrop, sure: BoolPlane) -
         return backdrop
     mixed = _unmix(image, backdrop.colour, spread(image, inside.astype(np.float32)))
     only_shadow = (mixed.alpha < 0.08) & (mixed.error < 3.0 * backdrop.noise + 0.01)
-    ground = ndimage.binary_propagation(backdrop.ground, mask=backdrop.ground | only_shadow)
+    seam = round(_SEAM * max(sure.shape))
+    ground = backdrop.ground | ndimage.binary_dilation(backdrop.ground, iterations=seam, mask=only_shadow)
     return backdrop.with_ground(image, ground)
 
 
@@ -180,7 +180,11 @@ def _unmix(image: Colours, back: Colours, front: Colours) -> _Unmixed:
     line = front - back
     square = np.maximum(dot(line, line), np.float32(1e-6))
     projected = dot(image - back, line) / square
-    shaded = (alpha >= 0.0) & (alpha <= 1.0) & (rest >= 0.0) & (rest + alpha < 1.0) & (rest > 0.5 * (1.0 - alpha))
+    # A product of the backdrop's own hue cannot be told from its shadow.
+    two_hues = ff * bb - fb * fb > 0.01 * ff * bb
+    shaded = (
+        two_hues & (alpha >= 0.0) & (alpha <= 1.0) & (rest >= 0.0) & (rest + alpha < 1.0) & (rest > 0.5 * (1.0 - alpha))
+    )
     alpha = np.clip(np.where(shaded, alpha, projected), 0.0, 1.0).astype(np.float32)
     rest = np.where(shaded, rest, 1.0 - alpha).astype(np.float32)
     error = largest(np.abs(image - alpha[..., None] * front - rest[..., None] * back))

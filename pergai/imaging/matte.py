@@ -18,7 +18,7 @@ from pergai.imaging.keying import key
 from pergai.imaging.picture import RGB, Alpha, FloatPlane, Matte
 from pergai.imaging.planes import Colours, dot
 
-VERSION = 3
+VERSION = 4
 """Raise it when a matte comes out different, so that cached ones are made again."""
 
 WORK_PIXELS = 2_000_000

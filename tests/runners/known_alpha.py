@@ -188,6 +188,19 @@ def mug(rng: np.random.Generator) -> Product:
     return canvas.product()
 
 
+def white_mug() -> Product:
+    """A white cylinder whose lit side is as bright as a white backdrop."""
+    canvas = Canvas()
+    body = (np.abs(canvas.x - 0.45) < 0.19) & (np.abs(canvas.y - 0.55) < 0.23)
+    light = np.clip(0.97 - 0.25 * ((canvas.x - 0.4) / 0.2) ** 2 * np.clip(np.sign(canvas.x - 0.3), 0.2, 1), 0.55, 0.985)
+    colours = (light[..., None] * np.array([0.99, 0.985, 0.975])).astype(np.float32)
+    far = np.hypot((canvas.x - 0.64) / 0.8, canvas.y - 0.55)
+    handle = (far < 0.17) & (far > 0.115) & (canvas.x > 0.62)
+    canvas.lay(handle.astype(np.float32), colours * np.float32(0.93))
+    canvas.lay(body.astype(np.float32), colours)
+    return canvas.product()
+
+
 PRODUCTS: dict[str, Callable[[np.random.Generator], Product]] = {
     "fur": fur,
     "wires": wires,

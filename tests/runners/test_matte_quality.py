@@ -27,6 +27,7 @@ from tests.runners.known_alpha import (
     sad,
     shadowed,
     white,
+    white_mug,
 )
 
 GROUNDS = [*PLAIN, *TEXTURED]
@@ -132,6 +133,15 @@ def test_a_soft_shadow_on_a_plain_ground_is_not_product(net: segment.Segmenter) 
     product = mug(np.random.default_rng(0))
     alpha = matte_of(net, composite(product, shadowed(white(), product, strength=0.5), seed=5)).alpha
     assert (alpha[product.alpha == 0] > 25).mean() < 0.001
+
+
+def test_what_the_net_finds_of_a_white_product_on_white_is_not_dissolved(net: segment.Segmenter) -> None:
+    product = white_mug()
+    photo = composite(product, shadowed(white(), product, strength=0.25), seed=1)
+    mask = net.run([photo])[0]
+    alpha = refine(photo, mask).alpha
+    assert (alpha[(product.alpha > 0.999) & (mask > 0.95)] > 247).mean() > 0.97
+    assert (alpha[product.alpha == 0] > 25).mean() < 0.01
 
 
 def test_a_white_label_is_not_taken_for_a_hole(net: segment.Segmenter) -> None:

@@ -1,0 +1,89 @@
+"""How good cut-outs are on composites with known alpha, against the raw net, and what they cost at 1024² and 4096².
+
+python -m benchmarks.matte
+"""
+
+from __future__ import annotations
+
+import resource
+from collections.abc import Callable
+from time import process_time
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from benchmarks.results_file import write
+from pergai.imaging.matte import refine, working_copy
+from pergai.imaging.picture import RGB
+from pergai.runners import segment
+from tests.runners.desk import real_model
+from tests.runners.known_alpha import PLAIN, PRODUCTS, TEXTURED, case, gradient_error, mse, sad
+
+ERRORS = {"sad": sad, "mse": mse, "gradient": gradient_error}
+
+
+def quality(net: Any) -> dict[str, Any]:
+    """Errors of the raw net and of the refined matte, per case and summed per kind of ground."""
+    cases: dict[str, Any] = {}
+    sums = {
+        kind: {f"{who}_{name}": 0.0 for who in ("net", "matte") for name in ERRORS} for kind in ("plain", "textured")
+    }
+    for product in PRODUCTS:
+        for ground in (*PLAIN, *TEXTURED):
+            one = case(product, ground)
+            (mask,) = net.run([one.image])
+            alpha = refine(one.image, mask).alpha / np.float32(255.0)
+            row = {
+                f"{who}_{name}": error(found, one.alpha)
+                for who, found in (("net", mask), ("matte", alpha))
+                for name, error in ERRORS.items()
+            }
+            cases[one.name] = {key: round(value, 5) for key, value in row.items()}
+            total = sums["plain" if one.plain else "textured"]
+            for key, value in row.items():
+                total[key] += value
+    ratios = {
+        kind: {name: round(total[f"matte_{name}"] / total[f"net_{name}"], 3) for name in ERRORS}
+        for kind, total in sums.items()
+    }
+    return {"matte over raw net, summed": ratios, "cases": cases}
+
+
+def enlarged(image: RGB, side: int) -> RGB:
+    return np.asarray(Image.fromarray(image).resize((side, side), Image.Resampling.LANCZOS))
+
+
+def cpu_seconds(work: Callable[[], Any]) -> float:
+    """The shorter of two runs, in seconds of processor time over all threads."""
+    times = []
+    for _ in range(2):
+        started = process_time()
+        work()
+        times.append(process_time() - started)
+    return round(min(times), 2)
+
+
+def speed(net: Any) -> dict[str, float]:
+    """Processor seconds of the net and of the refinement after a warm-up: other work on the machine does not count."""
+    found: dict[str, float] = {}
+    for product, ground in (("mug", "white"), ("fur", "white"), ("wires", "gravel")):
+        for side in (1024, 4096):
+            photo = enlarged(case(product, ground).image, side)
+            small = working_copy(photo)
+            (mask,) = net.run([small])
+            name = f"{product} on {ground}, {side}"
+            found[f"{name}: net"] = cpu_seconds(lambda small=small: net.run([small]))
+            found[f"{name}: refine"] = cpu_seconds(lambda photo=photo, mask=mask: refine(photo, mask))
+    return found
+
+
+def main() -> None:
+    net = real_model(segment.load, "u2netp")
+    results = {"quality": quality(net), "processor seconds": speed(net)}
+    results["peak resident MiB"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    write("matte", results, packages=("rembg", "onnxruntime", "numpy", "scipy"))
+
+
+if __name__ == "__main__":
+    main()
