@@ -24,9 +24,9 @@ def inside(alpha: Alpha, margin: int = 2) -> npt.NDArray[np.bool_]:
     """Where the product is solid, `margin` pixels away from anything that is not."""
     solid = alpha == 255
     if margin <= 0 or not solid.any():
-        return solid
-    eroded: npt.NDArray[np.bool_] = ndimage.binary_erosion(solid, np.ones((3, 3), bool), iterations=margin)
-    return eroded
+        return np.asarray(solid, np.bool_)
+    eroded = ndimage.binary_erosion(solid, np.ones((3, 3), bool), iterations=margin)
+    return np.asarray(eroded, np.bool_)
 
 
 def fill_behind(picture: npt.NDArray[np.float32], hole: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:

@@ -101,7 +101,7 @@ def gobo(light: Light, random: np.random.Generator) -> Mesh | None:
     side /= np.linalg.norm(side)
     up = np.cross(towards, side)
     frame = np.stack([side, up, towards], axis=1).astype(np.float32)
-    away = {"leaves": 3.2, "branches": 3.2, "palm": 3.2}.get(light.gobo, 2.4)
+    away = {"leaves": 3.2, "branches": 3.2, "palm": 3.2}.get(light.gobo, 8.0)
     return Mesh(
         mesh.vertices @ frame.T + (np.asarray(light.target) + towards * away).astype(np.float32), mesh.faces, mesh.uv
     )

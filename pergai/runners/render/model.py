@@ -103,7 +103,7 @@ def load(card: ModelCard, folder: Path, device: str) -> Renderer:  # noqa: ARG00
             continue
         trouble = _self_test(variant)
         if not trouble:
-            return Renderer(variant, guides if variant == "scalar" else max(guides, 2))
+            return Renderer(variant, guides if variant == "scalar" else 4 * guides)
         log.warning("mitsuba variant %s does not work here: %s", variant, trouble)
     raise ModelUnavailable(f"no variant of Mitsuba works here (tried {', '.join(wanted)})")
 

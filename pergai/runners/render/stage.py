@@ -105,10 +105,10 @@ def _floor(photo_set: PhotoSet, view: DecidedView, lift: float, random: Random, 
     height = _RELIEFS[floor.shape](random, floor.relief)
 
     def settled(x: g.Array, y: g.Array) -> g.Array:
-        calm = np.clip((np.hypot(x, y) - 0.45) / 0.6, 0, 1)
+        calm = np.clip((np.hypot(x, y) - 0.3) / 0.5, 0, 1)
         calm = calm * calm * (3 - 2 * calm)
         level = height(x, y)
-        return (level * (0.12 + 0.88 * calm) - 0.012 * (1 - calm)).astype(np.float32)
+        return (level * (0.05 + 0.95 * calm) - 0.003 * (1 - calm)).astype(np.float32)
 
     back = 9.0 if floor.depth > 9 else floor.depth
     near = g.ground((-4.5, 4.5), (-4.5, back), settled, 420)
