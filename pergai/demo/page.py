@@ -28,12 +28,11 @@ def write_page(story: Story, out: Path) -> Path:
 
 
 def _head(story: Story) -> str:
-    after = story.scenes[0]
     return f"""<header>
 <h1>One photo, the whole API</h1>
 <p>Everything below was made from the photo on the left, by one pergai server on {escape(story.device)}, through its HTTP API.
 Each picture says how long it took, how it was made, and the request that asks for it.</p>
-<div class="pair">{_figure(story.original)}{_figure(after)}</div>
+<div class="pair">{_figure(story.original)}{_figure(story.scenes[0])}</div>
 </header>"""
 
 
@@ -54,7 +53,7 @@ def _scenes(story: Story) -> str:
         "In a scene",
         "The cut-out stands in a photo set that is path-traced around it, so its shadow and its reflection are real. "
         "The product's own pixels are put back on top, and checked.",
-        f'<div class="grid">{"".join(map(_figure, story.scenes))}</div>',
+        f'<div class="grid">{"".join(map(_figure, story.scenes[1:]))}</div>',
     )
 
 
@@ -70,11 +69,11 @@ def _upscale(story: Story) -> str:
 
 
 def _expand(story: Story) -> str:
-    figures = "".join(_figure(picture, tall=picture.height > picture.width) for picture in story.expanded)
+    figures = "".join(_figure(picture, share=picture.width / picture.height) for picture in story.expanded)
     return _section(
         "Another shape",
         "The photo's own pixels stay as they are; around them the background goes on.",
-        f'<div class="grid" style="grid-template-columns:1fr">{figures}</div>',
+        f'<div class="row">{figures}</div>',
     )
 
 
@@ -113,9 +112,10 @@ def _section(title: str, lead: str, content: str) -> str:
     return f"<section>\n<h2>{escape(title)}</h2>\n<p>{escape(lead)}</p>\n{content}\n</section>"
 
 
-def _figure(picture: Shot, *, tall: bool = False) -> str:
-    kind = ' class="tall"' if tall else ""
-    return f"<figure{kind}>{_image(picture)}{_caption(picture)}</figure>"
+def _figure(picture: Shot, *, share: float = 0.0) -> str:
+    """`share`: part of a row's width, so that pictures of all shapes are equally high."""
+    style = f' style="flex: {share:.3f} 1 0"' if share else ""
+    return f"<figure{style}>{_image(picture)}{_caption(picture)}</figure>"
 
 
 def _caption(picture: Shot) -> str:

@@ -23,11 +23,13 @@ from pergai.services.keys import KeyRecord, NewKey
 from pergai.settings import Settings
 
 PRODUCT = {"name": "Red cup", "category": "home", "imagePath": "products/sample.png"}
+HERO = "marble"
+"""The scene at the head of the page, in the photo's own shape."""
 SCENES = (
+    HERO,
     "studio",
     "luxury",
     "nature",
-    "marble",
     "sunlight",
     "podium",
     "wood",
@@ -37,7 +39,7 @@ SCENES = (
     "white",
     "flatlay",
 )
-PROMPTS = {"studio": "warm light grey wall, soft evening light"}
+PROMPTS = {"studio": "sage green backdrop, oak floor, golden hour"}
 RATIOS = ("16:9", "9:16")
 
 
@@ -141,7 +143,7 @@ class _Demo:
         return made
 
     def _scene_request(self, scene: str) -> Record:
-        body = {"productId": self._product, "scene": scene, "aspectRatio": "1:1"}
+        body = {"productId": self._product, "scene": scene, "aspectRatio": "3:2" if scene == HERO else "1:1"}
         return {**body, "customPrompt": PROMPTS[scene]} if scene in PROMPTS else body
 
     def _keep(self, record: Record, name: str, curl: str, title: str, description: str = "") -> Shot:

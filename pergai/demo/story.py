@@ -58,9 +58,9 @@ def shot(record: Record, image: str, curl: str, *, title: str, description: str 
 def _facts(record: dict[str, Any]) -> list[str]:
     facts = [f"{record['width']} × {record['height']}", record["model"] or record["pipeline"], f"seed {record['seed']}"]
     if fidelity := record["fidelity"]:
-        facts.append(
-            f"product differs by at most {fidelity['maxDifference']}/255 in {fidelity['checkedPixels']:,} checked pixels"
-        )
+        most = fidelity["maxDifference"]
+        verdict = f"product off by at most {most}/255" if most else "product unchanged"
+        facts.append(f"{verdict}, {fidelity['checkedPixels']:,} pixels checked")
     if record["words"]:
         facts.append("understood: " + ", ".join(record["words"]))
     facts += [note.replace("_", " ") for note in record["notes"]]
