@@ -68,6 +68,8 @@ def refine(source: RGB, mask: FloatPlane, alpha: Alpha | None = None) -> Matte:
             solved = solved * keyed.density
         background = backdrop.colour
     levels = _alpha_at_source(source, image, solved)
+    if levels.max() < 128:
+        raise NoProductFound("what was found in the image cannot be told from its background")
     return Matte(levels, _colours_at_source(source, levels, foreground_colours(image, solved, background), background))
 
 
