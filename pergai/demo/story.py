@@ -61,6 +61,8 @@ def _facts(record: dict[str, Any]) -> list[str]:
         most = fidelity["maxDifference"]
         verdict = f"product off by at most {most}/255" if most else "product unchanged"
         facts.append(f"{verdict}, {fidelity['checkedPixels']:,} pixels checked")
+    if record["prompt"]:
+        facts.append(f"asked for “{record['prompt']}”")
     if record["words"]:
         facts.append("understood: " + ", ".join(record["words"]))
     facts += [note.replace("_", " ") for note in record["notes"]]
