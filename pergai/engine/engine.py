@@ -23,7 +23,15 @@ from pergai.engine.core import Job, Outcome, Progress, Result, Runner
 from pergai.engine.delivery import deliver
 from pergai.engine.device import DeviceLoop
 from pergai.engine.scheduler import Work
-from pergai.errors import Cancelled, JobError, JobTimedOut, OutOfMemory, PergaiError
+from pergai.errors import (
+    Cancelled,
+    JobError,
+    JobTimedOut,
+    OutOfMemory,
+    PergaiError,
+    SourceUnreadable,
+    UnreadableImage,
+)
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
@@ -93,6 +101,8 @@ class Engine:
             result = _failure(job, JobTimedOut(f"the job took longer than {self._job_seconds:g} seconds"))
         except MemoryError:
             result = _failure(job, OutOfMemory("the job needs more memory than there is; ask for a smaller result"))
+        except UnreadableImage as error:
+            result = _failure(job, SourceUnreadable(error.detail))
         except PergaiError as error:
             result = _failure(job, error)
         except Exception as error:

@@ -24,7 +24,7 @@ from pergai.db.tables import Generation, Image, Status
 from pergai.engine.client import EngineClient
 from pergai.engine.core import Job, Result
 from pergai.engine.wire import Beat, Ended, FromEngine, Hello, Loaded, Moved, Ran, Unloaded
-from pergai.errors import EngineCrashed
+from pergai.errors import EngineCrashed, JobError, NotFound, SourceUnreadable
 from pergai.services import webhooks
 from pergai.services.events import Event, Events
 from pergai.settings import MIB
@@ -123,11 +123,15 @@ class Dispatcher:
         async with self._database.write() as session:
             rows = await queue.claim(session, library, share, suspects=bool(suspects))
         for row in rows:
-            self._send(engine, row)
+            try:
+                self._send(engine, row)
+            except NotFound as error:
+                await self._reject(row, SourceUnreadable(f"the source image cannot be opened: {error.detail}"))
         await self._return_unsent(rows)
         return bool(rows)
 
     def _send(self, engine: EngineClient, row: Generation) -> None:
+        """Raises NotFound when the source must not be opened."""
         job = Job(
             id=str(row.id),
             kind=row.kind,  # type: ignore[arg-type]
@@ -148,6 +152,10 @@ class Dispatcher:
             waited = (row.started_at - row.created_at).total_seconds() if row.started_at else 0.0
             self._metrics.queue_wait_seconds.labels(provider=row.provider).observe(max(0.0, waited))
             self._events.publish(Event(row.id, Status.PROCESSING, 0.0, "started"))
+
+    async def _reject(self, row: Generation, error: JobError) -> None:
+        """End a job that cannot even be sent."""
+        self._ended(row, await self._failed(row, Result(job=str(row.id), error=error.code, detail=error.detail)))
 
     async def _return_unsent(self, rows: Sequence[Generation]) -> None:
         unsent = [row.id for row in rows if str(row.id) not in self._inside]
