@@ -1,0 +1,79 @@
+"""kill -9 of the API process, of the engine process and of both, at random moments: every 202 ends completed with its file, none
+twice. `PERGAI_TEST_KILLS` kills more often."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections.abc import Callable
+
+import pytest
+from conftest import Orders, Studio
+
+JOBS = 50
+KILLS = int(os.environ.get("PERGAI_TEST_KILLS", "4"))
+
+
+def kill_api(studio: Studio) -> None:
+    studio.server.kill9_api()
+    studio.server.start()
+
+
+def kill_engine(studio: Studio) -> None:
+    studio.server.kill9_engine()
+
+
+def kill_both(studio: Studio) -> None:
+    studio.server.kill9_engine()
+    studio.server.kill9_api()
+    studio.server.start()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kill", [kill_api, kill_engine, kill_both])
+def test_every_promise_is_kept_through_kills_at_random_moments(kill: Callable[[Studio], None], studio: Studio) -> None:
+    chance = random.Random(kill.__name__)
+    orders = Orders(studio, JOBS)
+    orders.start()
+    for number in range(KILLS):
+        # One job ends between two kills: a job that is inside at three crashes in a row, alone, is rightly failed.
+        studio.wait_for_ended(min(JOBS - 1, number * JOBS // (2 * KILLS)))
+        time.sleep(chance.uniform(0, 0.7))
+        kill(studio)
+    orders.finish()
+
+    studio.server.wait_ready()
+    studio.check_nothing_lost_and_nothing_twice()
+
+
+@pytest.mark.slow
+def test_a_kill_while_starting_loses_nothing(studio: Studio) -> None:
+    Orders(studio, 6).run()
+    for seconds in (0.2, 0.8, 1.4, 2.0):
+        studio.server.kill9_api()
+        studio.server.start()
+        time.sleep(seconds)
+    studio.server.kill9_api()
+    studio.server.restart()
+
+    studio.check_nothing_lost_and_nothing_twice()
+
+
+@pytest.mark.slow
+def test_uploads_and_products_answered_before_a_kill_are_there_after_it(studio: Studio) -> None:
+    from conftest import small_photo
+
+    made = []
+    with studio.client() as client:
+        for number in range(5):
+            path = client.post("/uploads", files={"file": ("x.png", small_photo())}).json()["imagePath"]
+            body = {"name": f"Cup {number}", "category": "home", "imagePath": path}
+            made.append(client.post("/products", json=body).json()["id"])
+    studio.server.kill9_api()
+    studio.server.restart()
+
+    listed = studio.persist(lambda client: client.get("/products")).json()
+    assert {product["id"] for product in listed} == {*made, studio.product}
+    for product in listed:
+        assert studio.persist(lambda client, url=product["imagePath"]: client.get(url)).content == small_photo()

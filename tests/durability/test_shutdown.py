@@ -1,0 +1,59 @@
+"""SIGTERM: who waits is answered, what runs may end, the rest is there after the next start."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+from conftest import Orders, Studio
+
+
+@pytest.mark.slow
+def test_nothing_is_lost_by_a_shutdown_with_fifty_jobs_queued(studio: Studio) -> None:
+    for count in (50, 0):
+        orders = Orders(studio, count)
+        orders.start()
+        orders.finish()
+        assert studio.server.sigterm() == 0
+        assert "drained" in studio.server.log_end()
+        assert "Traceback" not in studio.server.log.read_text()
+        studio.server.restart()
+
+    studio.check_nothing_lost_and_nothing_twice()
+
+
+@pytest.mark.slow
+def test_a_client_that_waits_is_answered_at_once(studio: Studio) -> None:
+    Orders(studio, 30).run()
+    answers = []
+
+    def wait_long() -> None:
+        with studio.client() as client:
+            body = {"productId": studio.product, "background": "#123456"}
+            answers.append(client.post("/tools/remove-bg", json=body, headers={"Prefer": "wait=300"}))
+
+    waiting = threading.Thread(target=wait_long, daemon=True)
+    waiting.start()
+    time.sleep(0.3)
+    assert studio.server.sigterm() == 0
+    waiting.join(10)
+
+    assert [answer.status_code for answer in answers] in ([200], [202])
+    studio.promised.add(answers[0].json()["id"])
+    studio.server.restart()
+    studio.check_nothing_lost_and_nothing_twice()
+
+
+@pytest.mark.slow
+def test_two_servers_never_share_a_data_folder(studio: Studio) -> None:
+    from server import Server
+
+    second = Server()
+    second.set(home=studio.server.home)
+    second.start()
+    assert second._running().wait(60) != 0
+    assert str(studio.server.pid) in second.log.read_text()
+    Orders(studio, 1).run()
+
+    studio.check_nothing_lost_and_nothing_twice()
