@@ -29,17 +29,15 @@ def tone(colour: Floats, look: Look, white: float) -> Floats:
     return np.clip(picture, 0, 1).astype(np.float32)
 
 
-def _neutral(colour: Floats, start: float = 0.8 - 0.04, desaturation: float = 0.15) -> Floats:
-    low = colour.min(axis=-1, keepdims=True)
-    offset = np.where(low < 0.08, low - 6.25 * low * low, 0.04)
-    lifted = colour - offset
-    peak = lifted.max(axis=-1, keepdims=True)
+def _neutral(colour: Floats, start: float = 0.8, desaturation: float = 0.15) -> Floats:
+    """Khronos PBR Neutral without its offset for specular haze: our matt papers have none, and it would oversaturate."""
+    peak = colour.max(axis=-1, keepdims=True)
     room = 1.0 - start
     pressed = 1.0 - room * room / (np.maximum(peak, start) + room - start)
-    scaled = lifted * (np.where(peak < start, peak, pressed) / np.maximum(peak, 1e-6))
+    scaled = colour * (np.where(peak < start, peak, pressed) / np.maximum(peak, 1e-6))
     share = 1.0 - 1.0 / (desaturation * (peak - pressed) + 1.0)
     whitened = scaled * (1 - share) + pressed * share
-    return np.where(peak < start, lifted, whitened).astype(np.float32)
+    return np.where(peak < start, colour, whitened).astype(np.float32)
 
 
 def seamless(colour: Floats, albedo: Floats, product: npt.NDArray[np.bool_]) -> Floats:
