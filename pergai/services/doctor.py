@@ -30,6 +30,7 @@ from pergai.services.providers import Providers
 from pergai.settings import Settings
 from pergai.storage.files import FileStore
 from pergai.storage.lock import lock_home
+from pergai.telemetry.gpu import gpus
 
 DRIVER = Path("/proc/driver/nvidia/version")
 
@@ -101,8 +102,12 @@ def _packages() -> Iterator[Finding]:
 
 
 def _device(settings: Settings) -> Finding:
-    if gpus := _gpus():
-        return Finding(subject="device", level="ok", detail="; ".join(gpus))
+    if found := gpus():
+        told = (
+            f"{gpu.name}, {(gpu.total_bytes - gpu.used_bytes) // MIB} of {gpu.total_bytes // MIB} MiB free, driver {gpu.driver}"
+            for gpu in found
+        )
+        return Finding(subject="device", level="ok", detail="; ".join(told))
     if DRIVER.exists():
         detail = (
             f"an NVIDIA driver is loaded ({DRIVER.read_text().splitlines()[0]}), but cannot be asked about its GPUs"
@@ -114,27 +119,6 @@ def _device(settings: Settings) -> Finding:
             subject="device", level="problem", detail=f"engine.device is cuda, but {cpu}", advice="install the driver"
         )
     return Finding(subject="device", level="ok", detail=cpu)
-
-
-def _gpus() -> list[str]:
-    """Every GPU in words, asked of the driver itself (importing torch would take seconds)."""
-    try:
-        import pynvml  # noqa: PLC0415 - in the extra `cuda`
-    except ImportError:
-        return []
-    try:
-        pynvml.nvmlInit()
-    except pynvml.NVMLError:
-        return []
-    driver = pynvml.nvmlSystemGetDriverVersion()
-    gpus = []
-    for index in range(pynvml.nvmlDeviceGetCount()):
-        handle = pynvml.nvmlDeviceGetHandleByIndex(index)
-        memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
-        name = pynvml.nvmlDeviceGetName(handle)
-        gpus.append(f"{name}, {memory.free // MIB} of {memory.total // MIB} MiB free, driver {driver}")
-    pynvml.nvmlShutdown()
-    return gpus
 
 
 def _memory(settings: Settings) -> Finding:

@@ -19,6 +19,7 @@ from prometheus_client import (
 )
 
 from pergai import __version__
+from pergai.telemetry.gpu import gpus
 
 REQUEST_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 WORK_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160, 320, 640, 1800)
@@ -193,4 +194,6 @@ class Metrics:
 
     def render(self) -> tuple[bytes, str]:
         """What GET /metrics answers (Prometheus text format 0.0.4), and its content type."""
+        for gpu in gpus():
+            self.gpu_utilization_ratio.labels(gpu.name).set(gpu.utilization)
         return generate_latest(self.registry), CONTENT_TYPE_PLAIN_0_0_4

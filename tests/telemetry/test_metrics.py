@@ -6,6 +6,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from pergai import __version__
+from pergai.telemetry.gpu import gpus
 from pergai.telemetry.metrics import Metrics
 
 PROMISED = {
@@ -114,3 +115,9 @@ def test_a_machine_without_a_gpu_shows_no_gpu_memory() -> None:
     shown = series(metrics)
     assert shown["pergai_engine_resident_memory_bytes"][()] == 5
     assert "pergai_gpu_memory_bytes" not in shown
+
+
+def test_every_gpu_the_driver_knows_shows_how_busy_it_is() -> None:
+    shown = series(Metrics()).get("pergai_gpu_utilization_ratio", {})
+    assert {labels[0][1] for labels in shown} == {gpu.name for gpu in gpus()}
+    assert all(0 <= ratio <= 1 for ratio in shown.values())
