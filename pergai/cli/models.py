@@ -31,7 +31,7 @@ def list_models(home: Path | None, config: str | None) -> None:
     from pergai.cards.weights import folder_of, status
 
     settings = load(home, config)
-    needed = {card.id for card in _of_profile(settings)}
+    needed = {card.id for card in of_profile(settings)}
 
     def row(card: ModelCard) -> tuple[str, ...]:
         state = status(card, folder_of(card, settings.paths.weights))
@@ -55,14 +55,9 @@ def list_models(home: Path | None, config: str | None) -> None:
 @home_and_config
 def pull(ids: tuple[str, ...], embedded: bool, profile: str | None, home: Path | None, config: str | None) -> None:
     """Fetch weights, verify them, convert them. Those that are here are left alone."""
-    from pergai.cards import weights
-
     settings = load(home, profile or ("embedded" if embedded else config))
-    cards = _chosen(settings, ids) if ids else _of_profile(settings)
-    with _progress() as watch:
-        for card in cards:
-            folder = weights.pull(card, settings.paths.weights, progress=watch, offline=settings.offline)
-            click.echo(f"{card.id}: {folder}")
+    for folder in pull_all(_chosen(settings, ids) if ids else of_profile(settings), settings):
+        click.echo(folder)
 
 
 @models.command()
@@ -106,7 +101,7 @@ def export_models(target: Path, ids: tuple[str, ...], home: Path | None, config:
     from pergai.cards import weights
 
     settings = load(home, config)
-    cards = _chosen(settings, ids) if ids else _of_profile(settings)
+    cards = _chosen(settings, ids) if ids else of_profile(settings)
     for folder in weights.export_weights(cards, settings.paths.weights, target):
         click.echo(folder)
 
@@ -136,7 +131,17 @@ def _chosen(settings: Settings, ids: tuple[str, ...]) -> list[ModelCard]:
     return [known[id] for id in ids]
 
 
-def _of_profile(settings: Settings) -> list[ModelCard]:
+def pull_all(cards: list[ModelCard], settings: Settings) -> Iterator[Path]:
+    """Fetch what is missing of the weights, with a bar a file; the folder of each card as it is there."""
+    from pergai.cards import weights
+
+    with _progress() as watch:
+        for card in cards:
+            yield weights.pull(card, settings.paths.weights, progress=watch, offline=settings.offline)
+
+
+def of_profile(settings: Settings) -> list[ModelCard]:
+    """Every model the profile's pipelines use."""
     from pergai.cards.catalogue import load_catalogue
     from pergai.services.providers import Providers
 
