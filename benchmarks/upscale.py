@@ -4,7 +4,8 @@
 
 Each comparison is timed turn by turn in one run, and the best of its rounds counts, so that a busy machine harms both sides
 alike; read the ratios, not the seconds. `onnx` (to export) and `ncnn` (its CPU runtime) are not among pergai's own
-packages: where they are not installed, their part says so.
+packages: where they are not installed, their part says so. torch is imported
+late: `pergai.runners` first sets how its threads wait for each other.
 """
 
 from __future__ import annotations
@@ -25,7 +26,6 @@ from typing import Any
 
 import numpy as np
 import skimage.data
-import torch
 from PIL import Image
 
 from pergai.cards.catalogue import load_catalogue
@@ -105,6 +105,7 @@ def runtimes(id: str, side: int, folder: Path) -> dict[str, Any]:
 def onnxruntime_way(id: str, tile: np.ndarray, folder: Path) -> Callable[[], np.ndarray]:
     import onnx  # noqa: F401
     import onnxruntime
+    import torch
 
     path = folder / f"{id}.onnx"
     if not path.exists():
@@ -123,6 +124,7 @@ def onnxruntime_way(id: str, tile: np.ndarray, folder: Path) -> Callable[[], np.
 
 def ncnn_way(id: str, tile: np.ndarray, folder: Path) -> Callable[[], np.ndarray]:
     import ncnn
+    import torch
 
     source = folder / id
     if not source.exists():
@@ -148,6 +150,8 @@ def _bytes(planes: np.ndarray) -> np.ndarray:
 
 def whole_job(way: str, side: int) -> dict[str, float]:
     """One photo at 2x in this process: seconds, and the memory it took at its peak."""
+    import torch
+
     model = "realesr-animevideov3"
     pixels, upscaler = photo(side), net(model)
     upscaler.run([pixels[:32, :32]])
@@ -186,6 +190,8 @@ def ours_against_naive(side: int, rounds: int) -> dict[str, Any]:
 
 
 def machine() -> dict[str, Any]:
+    import torch
+
     names = [
         line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line
     ]
@@ -194,6 +200,7 @@ def machine() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "load_average": round(os.getloadavg()[0], 1),
         "torch": torch.__version__,
+        "omp_wait_policy": os.environ.get("OMP_WAIT_POLICY"),
         "threads": torch.get_num_threads(),
         "python": platform.python_version(),
     }
@@ -214,6 +221,7 @@ def main() -> None:
             for side in sides:
                 results["runtimes"].append(runtimes(id, side, Path(temp)))
                 print(json.dumps(results["runtimes"][-1]), flush=True)
+    RESULTS.write_text(json.dumps(results, indent=2) + "\n")
     results["whole_photo"] = ours_against_naive(given.side, given.rounds)
     print(json.dumps(results["whole_photo"]))
     results["machine"]["load_average_at_the_end"] = round(os.getloadavg()[0], 1)
