@@ -131,11 +131,13 @@ def test_the_set_shows_no_product_behind_the_product(shoot: Shoot) -> None:
 
 def test_shadows_are_none_soft_or_hard_as_asked(shoot: Shoot) -> None:
     pictures = {shadow: shoot("studio", size=256, shadow=shadow) for shadow in ("none", "soft", "hard")}
-    left, _, right, bottom = product_of(pictures["none"])
-    floor = np.s_[bottom - 8 : bottom + 6, right + 2 : min(right + 60, 256)]
-    darkest = {shadow: int(outcome.pixels[floor].mean(axis=-1).min()) for shadow, outcome in pictures.items()}
-    assert darkest["hard"] < darkest["soft"] < darkest["none"]
-    assert left > 0
+    _, _, right, bottom = product_of(pictures["none"])
+    floor = np.s_[bottom - 30 : bottom + 6, right + 6 : min(right + 70, 256)]
+    grey = {shadow: outcome.pixels[floor].mean(axis=-1) for shadow, outcome in pictures.items()}
+    assert grey["soft"].min() < grey["none"].min() - 10
+    assert grey["hard"].min() < grey["none"].min() - 10
+    steepest = {shadow: float(np.abs(np.diff(values, axis=0)).max()) for shadow, values in grey.items()}
+    assert steepest["hard"] > 1.3 * steepest["soft"]
 
 
 def test_a_glossy_floor_mirrors_the_product_with_its_foot_against_its_own(shoot: Shoot) -> None:

@@ -45,6 +45,7 @@ def seamless(colour: Floats, albedo: Floats, product: npt.NDArray[np.bool_]) -> 
     beyond the horizon, and far from the product."""
     own = albedo @ LUMINANCE
     floor = own > 0.97 * max(float(np.percentile(own, 90)), 1e-3)
+    floor = np.asarray(ndimage.binary_erosion(floor, iterations=4, border_value=1))  # the horizon is ragged
     luma = colour @ LUMINANCE
     white = float(np.percentile(luma[floor], 70)) if floor.any() else float(luma.max())
     ratio = np.where(floor, np.clip(luma / max(white, 1e-6), 0, 1), 1.0)
