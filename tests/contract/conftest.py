@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
 
 import httpx
 import pytest
 from server import Server
+from shop import Shop, furnish
 
 
 @pytest.fixture(scope="session")
@@ -29,19 +28,6 @@ def client(server: Server, key: str) -> Iterator[httpx.Client]:
         yield client
 
 
-@dataclass(frozen=True)
-class Shop:
-    """A library with one of everything."""
-
-    key: str
-    client: httpx.Client
-    product: dict[str, Any]
-    generation: dict[str, Any]
-    """Completed."""
-    collection: dict[str, Any]
-    item: dict[str, Any]
-
-
 @pytest.fixture(scope="session")
 def shop(key: str, client: httpx.Client) -> Shop:
     return furnish(key, client)
@@ -53,24 +39,6 @@ def other_shop(server: Server) -> Iterator[Shop]:
     key = server.create_key("other", library="other")
     with server.client(key) as client:
         yield furnish(key, client)
-
-
-def furnish(key: str, client: httpx.Client) -> Shop:
-    product = made(client.post("/products", json=PRODUCT))
-    generation = made(client.post("/tools/remove-bg", json={"productId": product["id"]}), 200)
-    assert generation["status"] == "completed", generation
-    collection = made(client.post("/collections", json={"name": "Summer Collection"}))
-    item = made(client.post(f"/collections/{collection['id']}/items", json={"generationId": generation["id"]}))
-    return Shop(key, client, product, generation, collection, item)
-
-
-PRODUCT = {"name": "Classic T-Shirt", "category": "clothing", "imagePath": "products/sample.png"}
-
-
-def made(answer: httpx.Response, status: int = 201) -> dict[str, Any]:
-    assert answer.status_code == status, answer.text
-    body: dict[str, Any] = answer.json()
-    return body
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -15,8 +15,8 @@ from uuid import UUID
 
 import httpx
 import pytest
-from conftest import PRODUCT, Shop, made
 from server import Server
+from shop import PRODUCT, Shop, made
 
 REFERENCE = (Path(__file__).parent / "pergai-external-api.txt").read_text(encoding="utf-8")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import socket
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -10,8 +9,8 @@ from uuid import uuid4
 
 import httpx
 import pytest
-from conftest import PRODUCT, Shop, made
 from server import API, Server
+from shop import PRODUCT, Shop, check_problem, furnish, made
 
 from pergai.errors import JobError, error_codes
 
@@ -76,7 +75,7 @@ ELSEWHERE = {
     "rate_limited": "below, on a server with tight limits",
     "storage_full": "below, on a server with a full disk",
     "idempotency_in_progress": "tests/durability/test_idempotency.py",
-    "shutting_down": "tests/durability/test_shutdown.py",
+    "shutting_down": "between SIGTERM and the closing of the port",
     "provider_unavailable": "below, on a server without weights",
     "internal_error": "a bug",
     "not_completed": "a signed URL exists only once the result does",
@@ -264,8 +263,6 @@ def test_what_is_no_http_is_closed_and_the_server_lives(raw: bytes, server: Serv
 @pytest.fixture(scope="module")
 def tight() -> Iterator[tuple[Server, Shop]]:
     """A server that refuses early: two products, one waiting job, uploads of 1 MiB."""
-    from conftest import furnish
-
     limits = {
         "products_per_library": 2,
         "queue_per_library": 2,
@@ -356,24 +353,3 @@ def png(width: int, height: int) -> bytes:
     file = BytesIO()
     Image.new("RGB", (width, height), "teal").save(file, "PNG")
     return file.getvalue()
-
-
-def check_problem(answer: httpx.Response, status: int | None = None, code: str | None = None) -> dict[str, Any]:
-    """RFC 9457, and what pergai promises beyond it. Gives the problem back."""
-    assert answer.headers["content-type"].split(";")[0] == "application/problem+json", answer.text
-    problem: dict[str, Any] = json.loads(answer.content)
-    assert (
-        {"type", "title", "status", "detail", "code"}
-        <= set(problem)
-        <= {"type", "title", "status", "detail", "code", "errors"}
-    )
-    assert problem["status"] == answer.status_code
-    assert status in (None, answer.status_code), problem
-    assert code in (None, problem["code"]), problem
-    kind = error_codes()[problem["code"]]
-    assert (problem["status"], problem["title"]) == (kind.status, kind.title)
-    assert problem["type"].endswith(problem["code"])
-    assert problem["detail"].strip() and "Traceback" not in problem["detail"]
-    for error in problem.get("errors") or []:
-        assert set(error) == {"pointer", "detail"} and error["detail"]
-    return problem

@@ -9,8 +9,8 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 import httpx
 import pytest
-from conftest import Shop
 from server import Server
+from shop import Shop
 
 UNSIGNED = ["", "?", "?expires=9999999999", "?expires=9999999999&kid=x&signature=y"]
 
@@ -124,7 +124,7 @@ def test_a_url_is_good_for_reading_only(method: str, url: str, picture: bytes) -
 
 def test_an_expired_url_says_so() -> None:
     """A server whose URLs live for three to six seconds."""
-    from conftest import PRODUCT, made
+    from shop import PRODUCT, made
 
     with Server(storage__url_seconds=3) as server, server.client(server.create_key()) as client:
         url = made(client.post("/products", json=PRODUCT))["imagePath"]
@@ -135,7 +135,7 @@ def test_an_expired_url_says_so() -> None:
 
 
 def test_a_url_outlives_a_restart_and_the_server_that_signed_it() -> None:
-    from conftest import PRODUCT, made
+    from shop import PRODUCT, made
 
     with Server() as server:
         with server.client(server.create_key()) as client:

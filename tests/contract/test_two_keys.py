@@ -10,8 +10,8 @@ from uuid import uuid4
 
 import httpx
 import pytest
-from conftest import PRODUCT, Shop
 from server import API, Server
+from shop import PRODUCT, Shop
 
 Ask = Callable[[httpx.Client, Shop], httpx.Response]
 """A request by the client that uses the other library's ids."""

@@ -8,8 +8,8 @@ from uuid import uuid4
 
 import httpx
 import pytest
-from conftest import Studio, open_studio
 from server import API, Server
+from studio import Studio, open_studio
 
 RACES = int(os.environ.get("PERGAI_TEST_RACES", "10"))
 

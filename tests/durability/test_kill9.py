@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 
 import pytest
-from conftest import Orders, Studio
+from studio import Orders, Studio
 
 JOBS = 50
 KILLS = int(os.environ.get("PERGAI_TEST_KILLS", "4"))
@@ -62,7 +62,7 @@ def test_a_kill_while_starting_loses_nothing(studio: Studio) -> None:
 
 @pytest.mark.slow
 def test_uploads_and_products_answered_before_a_kill_are_there_after_it(studio: Studio) -> None:
-    from conftest import small_photo
+    from studio import small_photo
 
     made = []
     with studio.client() as client:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import Orders, Studio, small_photo
+from studio import Orders, Studio, small_photo
 
 
 def vanish(file: Path) -> None:

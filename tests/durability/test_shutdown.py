@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
 
 import pytest
-from conftest import Orders, Studio
+from studio import Orders, Studio
+
+ENDED = (0, -signal.SIGTERM)
+"""uvicorn raises the signal again when all is done, as a shell expects it."""
 
 
 @pytest.mark.slow
@@ -15,7 +19,7 @@ def test_nothing_is_lost_by_a_shutdown_with_fifty_jobs_queued(studio: Studio) ->
         orders = Orders(studio, count)
         orders.start()
         orders.finish()
-        assert studio.server.sigterm() == 0
+        assert studio.server.sigterm() in ENDED
         assert "drained" in studio.server.log_end()
         assert "Traceback" not in studio.server.log.read_text()
         studio.server.restart()
@@ -36,7 +40,7 @@ def test_a_client_that_waits_is_answered_at_once(studio: Studio) -> None:
     waiting = threading.Thread(target=wait_long, daemon=True)
     waiting.start()
     time.sleep(0.3)
-    assert studio.server.sigterm() == 0
+    assert studio.server.sigterm() in ENDED
     waiting.join(10)
 
     assert [answer.status_code for answer in answers] in ([200], [202])
