@@ -18,6 +18,7 @@ from diffusers import (
 from tokenizers.pre_tokenizers import ByteLevel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
+KINDS = ("sd9", "sd4", "lcm4", "xl9")
 Kind = Literal["sd9", "sd4", "lcm4", "xl9"]
 
 SIZE = 64

@@ -71,7 +71,7 @@ def colour_shift(painted: RGB, placed: Placed) -> Floats:
     if kept.sum() < 64:
         return np.zeros(3, np.float32)
     difference = placed.foreground[kept].astype(np.float32) - painted[kept]
-    return np.clip(np.median(difference, axis=0), -SHIFT, SHIFT).astype(np.float32)
+    return np.asarray(np.clip(np.median(difference, axis=0), -SHIFT, SHIFT), np.float32)
 
 
 def contact_light(placed: Placed, shadow: str, view: Literal["front", "three-quarter", "top"]) -> FloatPlane:
@@ -88,14 +88,14 @@ def contact_light(placed: Placed, shadow: str, view: Literal["front", "three-qua
     spread = max(1.0, softness * box.width)
     if view == "top":
         blurred = ndimage.gaussian_filter(cover, spread)
-        return light - strength * np.roll(blurred, round(spread * 0.6), axis=0)
+        return np.asarray(light - strength * np.roll(blurred, round(spread * 0.6), axis=0), np.float32)
     low = slice(max(0, min(height, box.bottom - max(1, round(0.12 * box.height)))), max(0, min(height, box.bottom)))
     if low.start >= low.stop:
         return light
     foot = ndimage.gaussian_filter1d(cover[low].max(axis=0), spread)
     rows = np.arange(height, dtype=np.float32) - (box.bottom - 0.015 * box.height)
     fall = np.exp(-0.5 * (rows / (0.5 * spread)) ** 2, dtype=np.float32)
-    return light - strength * fall[:, None] * foot[None, :]
+    return np.asarray(light - strength * fall[:, None] * foot[None, :], np.float32)
 
 
 # --- expand -----------------------------------------------------------------------------------------
@@ -150,4 +150,4 @@ def _stretched(plane: Floats, size: tuple[int, int]) -> Floats:
 
 
 def _bytes(values: npt.NDArray[np.floating]) -> RGB:
-    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(np.rint(values), 0, 255), np.uint8)

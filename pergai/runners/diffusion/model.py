@@ -109,7 +109,7 @@ class StepModel:
             request.prompt, request.negative_prompt, guided=request.guidance > 1 and distilled is None
         )
         generator = torch.Generator("cpu").manual_seed(request.seed)
-        clean = None if image is None else image(generator)
+        clean = None if image is None else image(generator).contiguous()  # as diffusers' repeat() leaves it
         height, width = (side // self._codec.factor for side in request.image.shape[:2])
         channels = int(self._pipeline.vae.config.latent_channels)
         noise = randn_tensor((1, channels, height, width), generator, self._device, self._dtype)
@@ -118,6 +118,9 @@ class StepModel:
         else:
             latents = noise * scheduler.init_noise_sigma
         small = torch.nn.functional.interpolate(mask, size=(height, width))
+        if masked is None:
+            # diffusers draws the masked image's encoding here even where no channel takes it.
+            randn_tensor(noise.shape, generator, self._device, self._codec.dtype)
         return State(
             scheduler=scheduler,
             timesteps=timesteps,

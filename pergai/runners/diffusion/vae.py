@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -38,7 +38,7 @@ class Codec:
         """The latents of images of one size, each (1, 3, height, width), -1 to 1, float32, as draws."""
         draws: list[Draw] = []
         for batch in self._batches(images):
-            encoded = self._vae.encode(torch.cat(batch).to(self._device, self._dtype).to(self._vae.dtype))
+            encoded = self._vae.encode(_together(batch).to(self._device, self._dtype).to(self._vae.dtype))
             if hasattr(encoded, "latent_dist"):
                 kind, moments = type(encoded.latent_dist), encoded.latent_dist.parameters
                 draws += [self._drawn(kind(moments[i : i + 1])) for i in range(len(batch))]
@@ -50,11 +50,16 @@ class Codec:
         """Pictures of latents of one size. Raises JobError when one comes out empty even in float32."""
         pictures: list[RGB] = []
         for batch in self._batches(latents, self.factor**2):
-            together = torch.cat(batch)
+            together = _together(batch)
             if not torch.isfinite(together).all():
                 raise JobError('the model computed no numbers (NaN); its card should say dtype = "bfloat16"')
             pictures += self._decode(together)
         return pictures
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What it computes in now."""
+        return cast(torch.dtype, self._vae.dtype)
 
     @property
     def _device(self) -> torch.device:
@@ -101,13 +106,19 @@ class Codec:
 
 def picture_tensor(image: RGB) -> Tensor:
     """(1, 3, height, width), -1 to 1, float32."""
-    planes = torch.from_numpy(np.ascontiguousarray(image).astype(np.float32) / 255.0)
-    return planes.permute(2, 0, 1).unsqueeze(0) * 2.0 - 1.0
+    # The strides are those diffusers arrives at: convolutions choose their order of summation by them.
+    planes = torch.from_numpy((image[None].astype(np.float32) / 255.0).transpose(0, 3, 1, 2))
+    return planes * 2.0 - 1.0
 
 
 def mask_tensor(mask: Alpha) -> Tensor:
     """(1, 1, height, width): 1 where painted."""
     return torch.from_numpy((mask >= 128).astype(np.float32))[None, None]
+
+
+def _together(batch: Sequence[Tensor]) -> Tensor:
+    """One batch; a lone tensor stays as it lies in memory, which decides about its last bits."""
+    return batch[0] if len(batch) == 1 else torch.cat(list(batch))
 
 
 def _is_empty(image: Tensor) -> bool:

@@ -1,0 +1,87 @@
+"""The step engine against diffusers' own pipeline call, picture by picture; alone to the last bit, in company to 1/255."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+import tiny
+from bench import apart, device, finish, many, relative, request, stock, work
+
+from pergai.runners.diffusion.model import StepModel
+from pergai.runners.diffusion.schedulers import SCHEDULERS
+
+EVERY = [("sd9", *rest) for rest in itertools.product(SCHEDULERS, (1.0, 7.5), (1.0, 0.6))]
+OTHERS = [
+    (kind, name, (7.5, 1.0)[index % 2], (1.0, 0.6)[index // 2 % 2])
+    for kind in ("sd4", "lcm4", "xl9")
+    for index, name in enumerate(SCHEDULERS)
+]
+
+
+@pytest.mark.parametrize(("kind", "scheduler", "guidance", "strength"), EVERY + OTHERS)
+def test_alone_through_the_engine_the_picture_is_that_of_diffusers_to_the_last_bit(
+    models: dict[str, StepModel], kind: str, scheduler: str, guidance: float, strength: float
+) -> None:
+    seed = len(scheduler) * 1000 + int(guidance)
+    asked = request(scheduler=scheduler, guidance=guidance, strength=strength, seed=seed)
+    with device(models[kind]) as (loop, _):
+        picture = loop.submit(work(asked)).result(60).pixels
+    assert picture.std() > 5
+    assert apart(picture, stock(models[kind], asked)) == 0
+
+
+@pytest.mark.parametrize("kind", tiny.KINDS)
+def test_without_negative_words_the_picture_is_that_of_diffusers_too(models: dict[str, StepModel], kind: str) -> None:
+    asked = request(negative_prompt="")
+    assert apart(finish(models[kind], asked)[0].pixels, stock(models[kind], asked)) == 0
+
+
+def test_a_seed_decides_the_picture(models: dict[str, StepModel]) -> None:
+    first, again, other = (finish(models["sd9"], request(seed=seed))[0].pixels for seed in (1, 1, 2))
+    assert apart(first, again) == 0
+    assert apart(first, other) > 10
+
+
+@pytest.mark.parametrize("kind", ["sd9", "sd4", "xl9"])
+def test_in_company_of_every_sampler_each_picture_is_the_one_it_would_be_alone(
+    models: dict[str, StepModel], kind: str
+) -> None:
+    alone = []
+    for asked in many(12):
+        picture = finish(models[kind], asked)[0].pixels
+        assert asked.state is not None
+        alone.append((picture, asked.state.latents))
+    together = many(12)
+    with device(models[kind]) as (loop, diary):
+        futures = [loop.submit(work(asked, job=str(index))) for index, asked in enumerate(together)]
+        pictures = [future.result(120).pixels for future in futures]
+    for asked, picture, (expected, latents) in zip(together, pictures, alone, strict=True):
+        assert asked.state is not None
+        assert relative(asked.state.latents, latents) < 1e-3
+        assert apart(picture, expected) <= 1
+    turns = sum(len(asked.state.timesteps) + 1 for asked in together if asked.state)
+    assert len(diary.batches) < turns / 3
+    assert max(diary.batches) > 6
+
+
+def test_pictures_of_another_shape_do_not_wait_for_each_other(models: dict[str, StepModel]) -> None:
+    wide = request(image=request().image[:32], mask=request().mask[:32])
+    square = request()
+    expected = [stock(models["sd9"], asked) for asked in (wide, square)]
+    with device(models["sd9"]) as (loop, _):
+        futures = [loop.submit(work(asked)) for asked in (wide, square)]
+        assert [apart(f.result(60).pixels, e) for f, e in zip(futures, expected, strict=True)] == [0, 0]
+
+
+def test_a_fixed_batch_size_makes_a_picture_the_same_bytes_in_any_company(fresh) -> None:  # type: ignore[no-untyped-def]
+    model = fresh("sd9", max_batch=4, deterministic=True)
+    alone = [finish(model, asked)[0].pixels for asked in many(4)]
+    together = [painted.pixels for painted in finish(model, *many(4))]
+    assert [apart(a, b) for a, b in zip(alone, together, strict=True)] == [0, 0, 0, 0]
+
+
+def test_batches_cut_and_filled_to_allowed_sizes_give_the_same_pictures(fresh) -> None:  # type: ignore[no-untyped-def]
+    plain, sized = fresh("xl9"), fresh("xl9", rows=[4, 6])
+    expected = [painted.pixels for painted in finish(plain, *many(7))]
+    assert all(apart(a, b.pixels) <= 1 for a, b in zip(expected, finish(sized, *many(7)), strict=True))
