@@ -37,6 +37,6 @@ def main() -> None:
     """The `pergai` program. Errors it knows are one line on stderr; the exit code is 1."""
     try:
         pergai()
-    except PergaiError as error:
+    except (PergaiError, PermissionError) as error:
         click.echo(f"pergai: {error}", err=True)
         sys.exit(1)

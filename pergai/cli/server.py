@@ -25,7 +25,11 @@ def serve(
     if pull:
         list(pull_all(of_profile(settings), settings))
     from pergai.app import serve as run
+    from pergai.storage.lock import lock_home
 
+    settings.paths.create()
+    with lock_home(settings.paths):  # a folder in use is said in one line, not in the log of a failed start
+        pass
     run(settings)
 
 

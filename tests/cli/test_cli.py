@@ -12,8 +12,10 @@ import pytest
 from click.testing import CliRunner
 
 from pergai.cli import pergai as group
+from pergai.paths import Home
 from pergai.services.keys import is_well_formed
 from pergai.settings import describe_settings
+from pergai.storage.lock import lock_home
 
 COMMANDS = ("serve", "demo", "doctor", "models", "keys", "providers", "settings", "openapi")
 HEAVY = ("torch", "litestar", "sqlalchemy", "sqlmodel", "pydantic", "numpy", "PIL", "httpx", "rich.progress")
@@ -147,3 +149,13 @@ def test_openapi_is_written_without_touching_the_data_folder(home: Path, tmp_pat
     document = json.loads(target.read_text())
     assert "/api/external/v1/products" in document["paths"]
     assert not home.exists()
+
+
+def test_a_second_server_on_the_same_folder_is_refused_in_one_line(home: Path) -> None:
+    paths = Home(home)
+    paths.create()
+    with lock_home(paths):
+        done = pergai("serve", "--port", "0", home=home)
+    assert done.returncode == 1
+    assert f"used by another server (process {os.getpid()})" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
