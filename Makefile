@@ -28,6 +28,9 @@ serve: install ## The server on port 3002 (PERGAI_PORT)
 doctor: install ## What this machine lacks
 	$(BIN)/pergai doctor
 
+# Tests use the weights that `make install` fetched.
+test test-fast: export PERGAI_WEIGHTS ?= $(PERGAI_HOME)/weights
+
 test: install lint ## Everything: linters, types, layers, tests on real weights
 	$(BIN)/pytest
 

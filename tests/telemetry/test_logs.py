@@ -124,6 +124,20 @@ def test_a_person_gets_plain_words(
     assert not text.startswith("{")
 
 
+def test_a_traceback_for_a_person_hides_secrets_too(
+    lines: Callable[[], list[dict[str, Any]]], capsys: pytest.CaptureFixture[str], recwarn: pytest.WarningsRecorder
+) -> None:
+    logs.configure("info", "console")
+    try:
+        raise ValueError(f"bad {KEY}")
+    except ValueError:
+        structlog.get_logger("pergai.test").exception("failed")
+    text = capsys.readouterr().err
+    assert "ValueError: bad" in text
+    assert KEY not in text
+    assert not recwarn.list
+
+
 def test_an_unknown_level_is_refused() -> None:
     with pytest.raises(ValueError, match="LOUD"):
         logs.configure("loud", "json")
