@@ -1,15 +1,16 @@
 """Uploads: a photo into the library's storage."""
 
 from collections.abc import AsyncIterator
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
-from litestar import Response, post
+from litestar import Request, Response, post
 from litestar.datastructures import UploadFile
 from litestar.params import MultipartBody
 
-from pergai.api.problems import problem_responses
+from pergai.api.problems import Problem, from_anything, problem_responses, to_response
 from pergai.api.wire import Reply
+from pergai.errors import MalformedRequest
 from pergai.services.images import Images
 from pergai.services.keys import Caller
 
@@ -29,12 +30,21 @@ class UploadView(Reply):
     bytes: int
 
 
+def _no_text(request: Request[Any, Any, Any], error: Exception) -> Response[Problem]:
+    """Litestar decodes every part that has no file name, and stumbles over bytes that are no text, or over a charset that
+    there is not."""
+    if isinstance(error, UnicodeDecodeError) or type(error) is LookupError:
+        return to_response(MalformedRequest("a part of the form is not text; the photo's part needs a filename"))
+    return from_anything(request, error)
+
+
 @post(
     "/uploads",
     operation_id="uploadImage",
     summary="Upload a photo",
     tags=("Products",),
     responses=problem_responses(400, 401, 403, 413, 422, 507),
+    exception_handlers={UnicodeDecodeError: _no_text, LookupError: _no_text},
 )
 async def upload_image(data: MultipartBody[UploadForm], caller: Caller, images: Images) -> Response[UploadView]:
     image = await images.upload(caller.library, _chunks(data.file))
