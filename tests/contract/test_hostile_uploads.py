@@ -19,7 +19,7 @@ from pergai.errors import error_codes
 
 @pytest.mark.parametrize("file", HOSTILE, ids=lambda file: file.name)
 def test_a_hostile_upload_is_taken_or_refused_clearly(file: HostileFile, client: httpx.Client, server: Server) -> None:
-    answer = client.post("/uploads", files={"file": (file.filename, file.data, "image/png")})
+    answer = client.post("/uploads", files={"file": (file.filename or "unnamed", file.data, "image/png")})
 
     if file.expected == "accepted":
         image = made(answer)
@@ -67,6 +67,15 @@ def test_a_clients_file_name_decides_nothing(name: str, client: httpx.Client) ->
     else:
         assert answer.status_code in (400, 422)
         check_problem(answer)
+
+
+def test_a_part_in_a_charset_that_there_is_not_is_a_clear_error(client: httpx.Client) -> None:
+    head = b'--b\r\nContent-Disposition: form-data; name="file"\r\nContent-Type: text/plain; charset=klingon\r\n\r\n'
+    body = head + b"x\r\n--b--\r\n"
+
+    answer = client.post("/uploads", content=body, headers={"Content-Type": "multipart/form-data; boundary=b"})
+
+    check_problem(answer, 400, "malformed_request")
 
 
 def test_what_was_refused_leaves_nothing_behind(client: httpx.Client, server: Server) -> None:
