@@ -20,10 +20,10 @@ import numpy.typing as npt
 from pergai.runners.render.colour import linear, srgb
 from pergai.runners.render.noise import Noise
 from pergai.runners.render.spec import Finish
-from pergai.runners.render.textures import PAINTERS, quantised
+from pergai.runners.render.textures import PAINTERS, mixed, mixture, quantised
 
 TEXTURE_SIZE = 2048
-REVISION = 4
+REVISION = 5
 """Counts up when a painter changes, so that old cached textures are not used."""
 
 
@@ -150,21 +150,24 @@ def surface(finish: Finish, cache: Path, offset: tuple[float, float] = (0.0, 0.0
 
 
 def painted(name: str, colour: str, accent: str, cache: Path, size: int = TEXTURE_SIZE) -> dict[str, npt.NDArray[Any]]:
-    """The maps of one material, from the cache or freshly painted; the same for ever for the same arguments."""
-    key = hashlib.sha256(f"{name} {colour} {accent} {size} {REVISION}".encode()).hexdigest()[:20]
+    """The maps of one material in two colours; the same for ever for the same arguments.
+
+    Painted once for all colours and kept in the cache (see `textures.mixture`).
+    """
+    key = hashlib.sha256(f"{name} {size} {REVISION}".encode()).hexdigest()[:20]
     path = cache / "textures" / f"{name}-{key}.npz"
     try:
         with np.load(path) as kept:
-            return dict(kept)
+            maps = dict(kept)
     except (OSError, ValueError, EOFError, KeyError):
         path.unlink(missing_ok=True)
-    seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big")
-    maps = quantised(PAINTERS[name](Noise(size, seed), srgb(colour), srgb(accent)))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as part:
-        np.savez(part, **maps)  # type: ignore[arg-type]
-    os.replace(part.name, path)  # noqa: PTH105 - one atomic step
-    return maps
+        seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big")
+        maps = quantised(mixture(PAINTERS[name], Noise(size, seed)))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as part:
+            np.savez(part, **maps)  # type: ignore[arg-type]
+        os.replace(part.name, path)  # noqa: PTH105 - one atomic step
+    return {**maps, "colour": mixed(maps["colour"], srgb(colour), srgb(accent))}
 
 
 def _second(finish: Finish, material: Material) -> str:

@@ -318,9 +318,27 @@ PAINTERS: dict[str, Painter] = {
 }  # fmt: skip
 
 
+# A painter's colours are a mixture, texel by texel: a share of the main colour, a share of the second, and a little
+# light of its own. Three colours shown to it at once, one a channel, give the shares; so one painting serves all colours.
+_SHOWN = np.array([[0.75, 0.25], [0.25, 0.75], [0.3, 0.3]], np.float32)
+
+
+def mixture(painter: Painter, noise: Noise) -> Maps:
+    """Maps whose `colour` holds the shares (size, size, 3): of the main colour, of the second, and of white."""
+    maps = painter(noise, _SHOWN[:, 0], _SHOWN[:, 1])
+    solve = np.linalg.inv(np.concatenate([_SHOWN, np.ones((3, 1), np.float32)], axis=1)).astype(np.float32)
+    return Maps(maps.colour @ solve.T, maps.roughness, maps.relief)
+
+
+def mixed(shares: npt.NDArray[np.generic], colour: Field, accent: Field) -> npt.NDArray[np.uint8]:
+    """The shares of `mixture` in two colours, as sRGB bytes."""
+    palette = np.stack([colour, accent, np.ones(3, np.float32)]).astype(np.float32)
+    return np.asarray(np.clip(np.rint((shares.astype(np.float32) @ palette) * 255), 0, 255).astype(np.uint8))
+
+
 def quantised(maps: Maps) -> dict[str, npt.NDArray[np.generic]]:
-    """Maps as they are kept on the disk: colours and roughness in 8 bits, relief in half floats."""
-    kept: dict[str, npt.NDArray[np.generic]] = {"colour": np.rint(maps.colour * 255).astype(np.uint8)}
+    """Maps as they are kept on the disk: shares and relief in half floats, roughness in 8 bits."""
+    kept: dict[str, npt.NDArray[np.generic]] = {"colour": maps.colour.astype(np.float16)}
     if maps.roughness is not None:
         kept["roughness"] = np.rint(np.clip(maps.roughness, 0, 1) * 255).astype(np.uint8)
     if maps.relief is not None:
