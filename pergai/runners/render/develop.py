@@ -43,7 +43,7 @@ def _neutral(colour: Floats, start: float = 0.8, desaturation: float = 0.15) -> 
 def seamless(colour: Floats, albedo: Floats, product: npt.NDArray[np.bool_]) -> Floats:
     """Pure white with shadows: light against that of the evenly lit floor, exactly 1.0 wherever hardly any is missing,
     beyond the horizon, and far from the product."""
-    own = albedo @ LUMINANCE
+    own = ndimage.gaussian_filter(np.asarray(albedo @ LUMINANCE), 2.0)  # the paper has a grain
     floor = own > 0.97 * max(float(np.percentile(own, 90)), 1e-3)
     floor = np.asarray(ndimage.binary_erosion(floor, iterations=4, border_value=1))  # the horizon is ragged
     luma = colour @ LUMINANCE
