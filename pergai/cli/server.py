@@ -38,8 +38,9 @@ def serve(
 @click.option("--port", type=click.IntRange(0, 65535), help="Port of the demo's server (PERGAI_PORT).")
 @home_and_config
 def demo(out: Path, port: int | None, home: Path | None, config: str | None) -> None:
-    """Put a product photo through the whole API, and leave a page with the pictures."""
+    """Put a product photo through the whole API, and leave a page with the pictures. Fetches the weights that are missing."""
     settings = load(home, config, port=port)
+    list(pull_all(of_profile(settings), settings))
     from pergai.demo.run import run
 
     run(settings, out.expanduser().resolve())
