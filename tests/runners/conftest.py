@@ -1,3 +1,3 @@
-"""Runners are imported before torch is: they set how its threads wait for each other (ten times, on busy cores)."""
+"""Runners are imported before torch is: they set how its threads wait for each other."""
 
 import pergai.runners  # noqa: F401
