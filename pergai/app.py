@@ -32,14 +32,14 @@ from pergai.api.observe import Observe
 from pergai.api.operations import get_metrics, healthz, readyz
 from pergai.api.products import ProductsController, list_categories
 from pergai.api.providers import list_providers
-from pergai.api.templates import list_templates
+from pergai.api.templates import list_templates, previews_router
 from pergai.api.tools import ToolsController
 from pergai.api.uploads import upload_image
 from pergai.cards.catalogue import load_catalogue
 from pergai.db.database import Database
 from pergai.db.migrations import upgrade
 from pergai.engine.client import EngineClient
-from pergai.engine.wire import Boot
+from pergai.engine.wire import boot_of
 from pergai.errors import PergaiError
 from pergai.services.admin import admin_door, duties
 from pergai.services.collections import Collections
@@ -82,7 +82,7 @@ def create_app(settings: Settings) -> Litestar:
     images = Images(database, files, settings)
     dispatcher = Dispatcher(database=database, files=files, events=events, metrics=metrics, jobs=settings.engine.jobs)
     engine = EngineClient(
-        _boot(settings),
+        boot_of(settings),
         dispatcher,
         start_seconds=settings.engine.start_seconds,
         hang_seconds=settings.engine.hang_seconds,
@@ -191,7 +191,17 @@ def create_app(settings: Settings) -> Litestar:
         request_max_body_size=(settings.limits.upload_mib + 1) * MIB,
     )
     return Litestar(
-        route_handlers=[external, uploads, get_file, head_file, healthz, readyz, get_metrics, static_router],
+        route_handlers=[
+            external,
+            uploads,
+            get_file,
+            head_file,
+            healthz,
+            readyz,
+            get_metrics,
+            static_router,
+            previews_router,
+        ],
         dependencies={name: Provide(_constant(part), sync_to_thread=False) for name, part in parts.items()},
         exception_handlers={
             PergaiError: problems.from_pergai,
@@ -262,19 +272,6 @@ def deadline_protocol(settings: Settings) -> type[DeadlineProtocol]:
         body_seconds = settings.server.body_seconds
 
     return Configured
-
-
-def _boot(settings: Settings) -> Boot:
-    return Boot(
-        home=str(settings.paths.root),
-        weights=str(settings.paths.weights),
-        device=settings.engine.device,
-        memory_mib=settings.engine.memory_mib,
-        cpu_workers=settings.engine.cpu_workers,
-        job_seconds=settings.engine.job_seconds,
-        log_level=settings.log.level,
-        log_format=settings.log.format,
-    )
 
 
 def _constant(part: Any) -> Any:

@@ -7,7 +7,7 @@ import sys
 import rich_click as click
 
 from pergai import __version__
-from pergai.cli import inspect, keys, models, server
+from pergai.cli import inspect, keys, models, scenes, server
 from pergai.errors import PergaiError
 
 
@@ -25,6 +25,7 @@ for command in (
     server.demo,
     inspect.doctor,
     models.models,
+    scenes.scenes,
     keys.keys,
     inspect.providers,
     inspect.settings,

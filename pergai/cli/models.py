@@ -132,12 +132,23 @@ def _chosen(settings: Settings, ids: tuple[str, ...]) -> list[ModelCard]:
 
 
 def pull_all(cards: list[ModelCard], settings: Settings) -> Iterator[Path]:
-    """Fetch what is missing of the weights, with a bar a file; the folder of each card as it is there."""
+    """Fetch what is missing of the weights, with a bar a file; the folder of each card as it is there. Licences that
+    forbid commercial use must have been accepted; bytes that no hash stands for are said loudly."""
     from pergai.cards import weights
 
+    for card in cards:
+        if not card.commercial_use and card.id not in settings.accept_licences:
+            raise click.ClickException(
+                f"the licence of {card.id} ({card.licence}) forbids commercial use; if yours is none, "
+                f"set PERGAI_ACCEPT_LICENCES='[\"{card.id}\"]'"
+            )
     with _progress() as watch:
         for card in cards:
-            yield weights.pull(card, settings.paths.weights, progress=watch, offline=settings.offline)
+            new = weights.status(card, weights.folder_of(card, settings.paths.weights)) != "present"
+            folder = weights.pull(card, settings.paths.weights, progress=watch, offline=settings.offline)
+            if new and (unpinned := weights.unpinned(card)):
+                click.secho(f"WARNING {card.id}: {unpinned}", fg="yellow", bold=True, err=True)
+            yield folder
 
 
 def of_profile(settings: Settings) -> list[ModelCard]:

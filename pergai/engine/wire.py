@@ -10,6 +10,7 @@ import asyncio
 import msgspec
 
 from pergai.engine.core import Job, Progress, Result
+from pergai.settings import Settings
 
 MAX_FRAME = 16 * 1024 * 1024
 
@@ -25,6 +26,20 @@ class Boot(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     job_seconds: float
     log_level: str
     log_format: str
+
+
+def boot_of(settings: Settings) -> Boot:
+    """What an engine process has to know of the settings."""
+    return Boot(
+        home=str(settings.paths.root),
+        weights=str(settings.paths.weights),
+        device=settings.engine.device,
+        memory_mib=settings.engine.memory_mib,
+        cpu_workers=settings.engine.cpu_workers,
+        job_seconds=settings.engine.job_seconds,
+        log_level=settings.log.level,
+        log_format=settings.log.format,
+    )
 
 
 class Submit(msgspec.Struct, frozen=True, tag=True):

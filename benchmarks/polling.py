@@ -1,7 +1,7 @@
 """Polling while the engine works: GET p99 at a steady rate, with the engine idle, busy in its own process (as pergai runs
 it), and busy in the API's process (as it would be without the second process).
 
-    python -m benchmarks.http [--seconds 20] [--rate 100]
+    python -m benchmarks.polling [--seconds 20] [--rate 100]
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Server:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
         self.log = Path(self.folder.name) / "log"
-        command = ["-m", "benchmarks.http", "--serve-inside"] if inside else ["-m", "pergai", "serve"]
+        command = ["-m", "benchmarks.polling", "--serve-inside"] if inside else ["-m", "pergai", "serve"]
         environment = {
             **os.environ,
             "PERGAI_HOME": self.folder.name,
@@ -154,7 +154,7 @@ def main() -> None:
     if arguments.serve_inside:
         serve_with_work_inside()
     else:
-        write("http", measure(arguments.rate, arguments.seconds), ("litestar", "uvicorn", "torch"))
+        write("polling", measure(arguments.rate, arguments.seconds), ("litestar", "uvicorn", "torch"))
 
 
 if __name__ == "__main__":

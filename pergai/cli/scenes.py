@@ -1,0 +1,178 @@
+"""`pergai scenes`: for a studio that writes sets of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import rich_click as click
+
+from pergai.cli.options import home_and_config, load
+from pergai.cli.tables import print_table
+
+if TYPE_CHECKING:
+    from pergai.engine.core import Job, Result
+    from pergai.engine.wire import FromEngine, Hello
+    from pergai.settings import Settings
+
+PREVIEW_QUALITY = 85
+
+
+@click.group()
+def scenes() -> None:
+    """List, check and render scene templates."""
+
+
+@scenes.command("list")
+@home_and_config
+def list_scenes(home: Path | None, config: str | None) -> None:
+    """Print every scene, in the order of GET /templates."""
+    from pergai.cards.catalogue import load_catalogue
+
+    catalogue = load_catalogue(load(home, config).paths)
+    print_table(
+        ("scene", "title", "category", "description"),
+        [(card.id, card.title, card.category, card.description) for card in catalogue.scenes.values()],
+    )
+
+
+@scenes.command()
+@home_and_config
+def check(home: Path | None, config: str | None) -> None:
+    """Read every scene, the studio's own too; the first mistake is named with its file and field."""
+    from pergai.cards.catalogue import load_catalogue
+    from pergai.runners.render import spec
+
+    catalogue = load_catalogue(load(home, config).paths)
+    for card in catalogue.scenes.values():
+        spec.check(card)
+    click.echo(f"{len(catalogue.scenes)} scenes are right")
+
+
+@scenes.command()
+@click.argument("ids", nargs=-1)
+@click.option("--product", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A photo or a cut-out.")
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), default=Path("previews"), show_default=True)
+@click.option("--size", type=click.IntRange(64, 4096), default=400, show_default=True, help="Pixels a side.")
+@click.option("--pipeline", default="render", show_default=True, help="Which pipeline card renders.")
+@click.option("--seed", type=int, default=1, show_default=True)
+@home_and_config
+def render(
+    ids: tuple[str, ...],
+    product: Path | None,
+    out: Path,
+    size: int,
+    pipeline: str,
+    seed: int,
+    home: Path | None,
+    config: str | None,
+) -> None:
+    """Render scenes (all, or IDS) with a product into a folder, and a contact sheet of them."""
+    from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
+
+    from pergai.cards.catalogue import load_catalogue
+    from pergai.errors import UnknownScene
+    from pergai.paths import packaged
+
+    settings = load(home, config)
+    settings.paths.create()
+    catalogue = load_catalogue(settings.paths)
+    chosen = ids or tuple(catalogue.scenes)
+    for id in chosen:
+        if id not in catalogue.scenes:
+            raise UnknownScene(f"{id!r} is not a scene; choose of {', '.join(catalogue.scenes)}")
+    out.mkdir(parents=True, exist_ok=True)
+    photo = (product or packaged("configs") / "previews" / "product.png").resolve()
+    with (
+        tempfile.TemporaryDirectory(dir=settings.paths.temp) as folder,
+        Progress(*Progress.get_default_columns(), MofNCompleteColumn(), TimeElapsedColumn()) as bar,
+    ):
+        task = bar.add_task("rendering", total=len(chosen))
+        jobs = [_job(id, photo, Path(folder), size, pipeline, seed) for id in chosen]
+        results = asyncio.run(_run(settings, jobs, lambda: bar.advance(task)))
+        pictures = {id: Path(job.target) for id, job in zip(chosen, jobs, strict=True) if not results[job.id].error}
+        _save(pictures, out, size)
+    for id, job in zip(chosen, jobs, strict=True):
+        if results[job.id].error:
+            click.echo(f"{id}: {results[job.id].error}: {results[job.id].detail}", err=True)
+    click.echo(f"{len(pictures)} of {len(chosen)} scenes in {out}")
+
+
+def _job(scene: str, photo: Path, folder: Path, size: int, pipeline: str, seed: int) -> Job:
+    from pergai.engine.core import Job, SceneParams
+
+    return Job(
+        id=scene,
+        kind="scene",
+        library="preview",
+        pipeline=pipeline,
+        provider="preview",
+        source=str(photo),
+        source_sha256=hashlib.sha256(photo.read_bytes()).hexdigest(),
+        params=asdict(SceneParams(scene=scene, width=size, height=size)),
+        seed=seed,
+        target=str(folder / f"{scene}.png"),
+    )
+
+
+async def _run(settings: Settings, jobs: Sequence[Job], advance: Callable[[], None]) -> dict[str, Result]:
+    """Send the jobs through an engine process of their own."""
+    import msgspec
+
+    from pergai.engine.client import EngineClient
+    from pergai.engine.wire import boot_of
+    from pergai.telemetry import logs
+
+    logs.configure(level="warning", format=settings.log.format)
+    boot = msgspec.structs.replace(boot_of(settings), log_level="warning")
+
+    results: dict[str, Result] = {}
+    done = asyncio.Event()
+
+    class Listener:
+        async def up(self, hello: Hello) -> None:  # noqa: ARG002
+            for job in jobs:
+                if job.id not in results:
+                    client.submit(job)
+
+        async def down(self, jobs: Sequence[str]) -> None: ...
+
+        async def heard(self, message: FromEngine) -> None:
+            if (result := getattr(message, "result", None)) is not None:
+                results[result.job] = result
+                advance()
+                if len(results) == len(jobs):
+                    done.set()
+
+    client = EngineClient(
+        boot,
+        Listener(),
+        start_seconds=settings.engine.start_seconds,
+        hang_seconds=settings.engine.hang_seconds,
+    )
+    running = asyncio.create_task(client.run())
+    try:
+        await done.wait()
+    finally:
+        await client.stop()
+        running.cancel()
+    return results
+
+
+def _save(pictures: dict[str, Path], out: Path, size: int) -> None:
+    """Small WebP files, and one sheet of them all."""
+    from PIL import Image
+
+    columns = max(1, min(6, len(pictures)))
+    rows = -(-len(pictures) // columns)
+    sheet = Image.new("RGB", (columns * size, max(1, rows) * size), "white")
+    for number, (id, path) in enumerate(pictures.items()):
+        picture = Image.open(path).convert("RGB")
+        picture.save(out / f"{id}.webp", quality=PREVIEW_QUALITY, method=6)
+        sheet.paste(picture, (number % columns * size, number // columns * size))
+    sheet.save(out / "sheet.jpg", quality=90)
