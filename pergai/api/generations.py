@@ -144,6 +144,13 @@ class GenerationView(Reply):
     """Ids of all variants, in the answer to a request with `count`."""
 
 
+class EventView(Reply):
+    """One server-sent event; `data` is the record as JSON."""
+
+    event: Literal["progress", "completed", "failed"]
+    data: str
+
+
 def generation_view(
     row: Any, links: Links, generations: Generations, variants: list[str] | None = None
 ) -> GenerationView:
@@ -315,7 +322,7 @@ class GenerationsController(Controller):
         operation_id="watchGeneration",
         summary="Progress as server-sent events, until the generation has ended",
         responses={
-            200: ResponseSpec(str, media_type="text/event-stream", generate_examples=False),
+            200: ResponseSpec(EventView, media_type="text/event-stream", generate_examples=False),
             **problem_responses(401, 404),
         },
     )

@@ -49,10 +49,10 @@ class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 def problem_responses(*statuses: int) -> dict[int, ResponseSpec]:
-    """For a route's OpenAPI: it may answer with these errors."""
+    """For a route's OpenAPI: it may answer with these errors, and as every route with 400 (else Litestar adds its own)."""
     return {
         status: ResponseSpec(Problem, description="Problem details", media_type=MEDIA_TYPE, generate_examples=False)
-        for status in statuses
+        for status in sorted({400, *statuses})
     }
 
 
