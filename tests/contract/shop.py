@@ -26,13 +26,14 @@ class Shop:
 
 def furnish(key: str, client: httpx.Client) -> Shop:
     product = made(client.post("/products", json=PRODUCT))
-    generation = made(client.post("/tools/remove-bg", json={"productId": product["id"]}), 200)
+    generation = made(client.post("/tools/remove-bg", json={"productId": product["id"]}, headers=PATIENT), 200)
     assert generation["status"] == "completed", generation
     collection = made(client.post("/collections", json={"name": "Summer Collection"}))
     item = made(client.post(f"/collections/{collection['id']}/items", json={"generationId": generation["id"]}))
     return Shop(key, client, product, generation, collection, item)
 
 
+PATIENT = {"Prefer": "wait=120"}
 PRODUCT = {"name": "Classic T-Shirt", "category": "clothing", "imagePath": "products/sample.png"}
 
 
