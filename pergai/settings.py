@@ -115,6 +115,10 @@ class Settings(BaseSettings):
     providers: dict[str, dict[str, str]] = Field(
         default_factory=dict, description="aiProvider names: which pipeline does each task (profiles only)."
     )
+    accept_licences: list[str] = Field(
+        default_factory=list,
+        description="Model cards used though their licence forbids commercial use, as a JSON list of ids.",
+    )
     defaults: dict[str, str] = Field(
         default_factory=dict, description="The aiProvider of each task when a request names none (profiles only)."
     )

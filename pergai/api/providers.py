@@ -30,6 +30,8 @@ class OfferView(Reply):
     """A request that names no aiProvider gets this one."""
     available: bool
     unavailable_because: str | None
+    fallback: str | None
+    """The pipeline that does the task until this one is available."""
 
 
 class ProviderView(Reply):
@@ -80,4 +82,5 @@ def _offer_view(offer: Any, resident: frozenset[str], default: bool) -> OfferVie
         default=default,
         available=not offer.unavailable,
         unavailable_because=offer.unavailable or None,
+        fallback=offer.fallback.id if offer.fallback else None,
     )

@@ -43,6 +43,8 @@ def load_catalogue(home: Home | None = None) -> Catalogue:
                     f"pipelines/{pipeline.id}.toml: models.{role} names {model!r}, "
                     f"which is not one of {', '.join(models)}"
                 )
+        if pipeline.fallback:
+            _check_fallback(pipeline, pipelines)
     ordered = sorted(scenes.values(), key=lambda scene: (scene.order, scene.id))
     return Catalogue(
         models=models,
@@ -50,6 +52,16 @@ def load_catalogue(home: Home | None = None) -> Catalogue:
         scenes={scene.id: scene for scene in ordered},
         categories=_load_categories(home),
     )
+
+
+def _check_fallback(pipeline: PipelineCard, pipelines: Mapping[str, PipelineCard]) -> None:
+    """A fallback does all its pipeline does, and has none of its own."""
+    other = pipelines.get(pipeline.fallback)
+    if other is None or other.fallback or not set(pipeline.tasks) <= set(other.tasks):
+        able = [card.id for card in pipelines.values() if set(pipeline.tasks) <= set(card.tasks) and not card.fallback]
+        raise CardError(
+            f"pipelines/{pipeline.id}.toml: fallback: {pipeline.fallback!r} is not one of {', '.join(able)}"
+        )
 
 
 def read_toml(path: Path) -> dict[str, object]:

@@ -117,6 +117,8 @@ class PipelineCard(Card, frozen=True, kw_only=True):
     """Largest result."""
     unavailable: str = ""
     """A reason why this pipeline cannot run yet; shown by `GET /providers`."""
+    fallback: str = ""
+    """Id of the pipeline that does the same tasks while this one's weights are missing; "" refuses instead."""
 
 
 # --- profiles -------------------------------------------------------------------------------------

@@ -21,12 +21,14 @@ import msgspec
 
 from pergai.cards.convert import CONVERTERS
 from pergai.cards.download import CHUNK, PART, Progress, fetch
-from pergai.cards.structs import BuiltinSource, ModelCard, WeightFile
+from pergai.cards.structs import BuiltinSource, HubSource, ModelCard, WeightFile
 from pergai.errors import WeightsError
 
 Status = Literal["present", "missing", "damaged"]
 
 STAMP = ".verified.json"
+GIT_HASH = 40
+"""Letters of a commit's full name."""
 SPARE = 64 << 20
 """Bytes of disk that a pull leaves free."""
 
@@ -120,6 +122,17 @@ def status(card: ModelCard, folder: Path) -> Status:
         with contextlib.suppress(OSError):  # a read-only folder: it is hashed each time instead
             _write_stamp(folder, seen)
     return "damaged" if any(_mismatch(file, seen[file.name]) for file in card.files) else "present"
+
+
+def unpinned(card: ModelCard) -> str:
+    """What the card leaves open about the bytes it stands for, in words; "" when it names their hashes."""
+    if card.files or isinstance(card.source, BuiltinSource):
+        return ""
+    if isinstance(card.source, HubSource) and len(card.source.revision) == GIT_HASH:
+        what = f"its card pins revision {card.source.revision[:12]} of the repository but the SHA-256 of no file"
+    else:
+        what = "its card pins neither a revision nor a SHA-256"
+    return f"{what}; what came was taken as it is, and its hashes are remembered from now on"
 
 
 def remove(card: ModelCard, folder: Path) -> int:

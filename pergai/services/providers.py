@@ -23,6 +23,8 @@ class TaskOffer:
     models: tuple[ModelCard, ...]
     unavailable: str
     """Why it cannot be done here; "" when it can."""
+    fallback: PipelineCard | None = None
+    """What does the task as long as it is unavailable, if anything does."""
 
 
 class Providers:
@@ -34,6 +36,7 @@ class Providers:
     def __init__(self, settings: Settings, catalogue: Catalogue) -> None:
         self._weights = settings.paths.weights
         self._catalogue = catalogue
+        self._accepted = frozenset(settings.accept_licences)
         self._providers = {name: _provider(name, entry) for name, entry in settings.providers.items()}
         if not self._providers:
             raise SettingsError("the profile names no providers; see configs/embedded.toml")
@@ -68,6 +71,8 @@ class Providers:
             detail = f"{name!r} {what}; choose one of {', '.join(able)}"
             raise UnknownProvider(detail, errors=[FieldError("/aiProvider", detail)])
         offer = self._offer(provider.pipeline_for(task), task)
+        if offer.fallback is not None:
+            return name, offer.fallback
         if offer.unavailable:
             detail = f"{name!r} cannot do {task} here: {offer.unavailable}"
             raise ProviderUnavailable(detail, errors=[FieldError("/aiProvider", detail)])
@@ -92,9 +97,20 @@ class Providers:
     def _offer(self, pipeline_id: str, task: Task) -> TaskOffer:
         pipeline = self._catalogue.pipelines[pipeline_id]
         models = tuple(self._catalogue.models[id] for id in pipeline.models.values())
-        return TaskOffer(task, pipeline, models, pipeline.unavailable or self._lacking(models))
+        reason = pipeline.unavailable or self._lacking(models)
+        fallback = None
+        if reason and pipeline.fallback:
+            other = self._offer(pipeline.fallback, task)
+            fallback = None if other.unavailable else other.pipeline
+        return TaskOffer(task, pipeline, models, reason, fallback)
 
     def _lacking(self, models: tuple[ModelCard, ...]) -> str:
+        for card in models:
+            if not card.commercial_use and card.id not in self._accepted:
+                return (
+                    f"the licence of {card.id} ({card.licence}) forbids commercial use; "
+                    f"add it to accept_licences if yours is none"
+                )
         lacking = [card.id for card in models if status(card, self._weights / card.id) != "present"]
         return (
             f"weights are missing: {', '.join(lacking)} (`pergai models pull {' '.join(lacking)}`)" if lacking else ""

@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 Draw = Callable[[torch.Generator], Tensor]
 """One sample of what an image may have been encoded to, (1, 4, h, w), scaled for the UNet."""
 
-PIXELS = 2**21
+PIXELS = 2**20
 """Pixels decoded at once: one picture of SDXL fills a GPU, and its activations are the peak of memory."""
 
 

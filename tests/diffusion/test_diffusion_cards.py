@@ -1,0 +1,111 @@
+"""The cards of the diffusion pipelines, and what a server does while their weights are missing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from pergai.cards.catalogue import Catalogue, load_catalogue
+from pergai.cards.structs import HubSource, ModelCard, PipelineCard
+from pergai.cards.weights import unpinned
+from pergai.errors import CardError, ProviderUnavailable
+from pergai.paths import Home
+from pergai.runners.diffusion.options import MATTE, PAINTER, SET, options_of, prompt
+from pergai.runners.registry import LOADERS, RUNNERS
+from pergai.services.providers import Providers
+from pergai.settings import load_settings
+
+CARDS = load_catalogue()
+PAINTED = [card for card in CARDS.pipelines.values() if card.runner == "diffusion"]
+MODELS = [card for card in CARDS.models.values() if card.family == "diffusers"]
+
+
+@pytest.fixture
+def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, weights_folder: Path) -> Path:
+    """A data home that has the embedded weights and no others."""
+    weights = tmp_path / "weights"
+    weights.mkdir()
+    for card in CARDS.models.values():
+        if (weights_folder / card.id).is_dir() and card.family != "diffusers":
+            (weights / card.id).symlink_to(weights_folder / card.id)
+    monkeypatch.setenv("PERGAI_HOME", str(tmp_path))
+    monkeypatch.delenv("PERGAI_WEIGHTS", raising=False)
+    return tmp_path
+
+
+@pytest.mark.parametrize("card", PAINTED, ids=lambda card: card.id)
+def test_a_pipeline_card_says_what_its_runner_understands(card: PipelineCard) -> None:
+    options = options_of(card)
+    assert "soft light" in prompt(options, "soft light")
+    assert {PAINTER, MATTE} <= set(card.models)
+    assert CARDS.models[card.models[PAINTER]].family == "diffusers"
+    assert (options.start == "set") == (SET in card.models)
+    assert set(card.tasks) <= set(CARDS.pipelines[card.fallback].tasks)
+
+
+@pytest.mark.parametrize("card", MODELS, ids=lambda card: card.id)
+def test_a_model_card_pins_a_commit_and_reads_no_pickles(card: ModelCard) -> None:
+    assert isinstance(card.source, HubSource)
+    assert len(card.source.revision) == 40
+    assert card.source.patterns
+    assert all(pattern.endswith((".json", ".txt", ".safetensors")) for pattern in card.source.patterns)
+    assert card.licence
+    assert card.commercial_use
+    assert "SHA-256" in unpinned(card)
+
+
+def test_the_runner_and_the_family_are_in_the_tables() -> None:
+    assert "diffusion" in RUNNERS
+    assert "diffusers" in LOADERS
+
+
+@pytest.mark.parametrize("wrong", [{"sampler": "euler"}, {"scheduler": "pndm"}, {"steps": "many"}])
+def test_a_card_with_a_wrong_option_is_named(wrong: dict[str, object]) -> None:
+    card = msgspec.structs.replace(PAINTED[0], options=wrong)
+    with pytest.raises(CardError, match=rf"pipelines/{card.id}\.toml: options"):
+        options_of(card)
+
+
+def test_while_weights_are_missing_the_fallback_paints_and_the_offer_says_how_to_pull(bare: Path) -> None:
+    providers = Providers(load_settings("gpu"), load_catalogue())
+    offer = next(offer for offer in providers.offers("nano-banana-2") if offer.task == "scene")
+    assert offer.pipeline.id == "scene-sdxl"
+    assert "pergai models pull sdxl-inpainting" in offer.unavailable
+    assert offer.fallback is not None
+    assert providers.resolve("nano-banana-2", "scene") == ("nano-banana-2", CARDS.pipelines["render"])
+    assert "sdxl-inpainting" in {card.id for card in providers.needed_models()}
+
+
+def test_without_a_fallback_it_is_refused_with_the_reason(bare: Path) -> None:
+    cards = load_catalogue()
+    alone = {id: msgspec.structs.replace(card, fallback="") for id, card in cards.pipelines.items()}
+    providers = Providers(
+        load_settings("gpu"),
+        Catalogue(models=cards.models, pipelines=alone, scenes=cards.scenes, categories=cards.categories),
+    )
+    with pytest.raises(ProviderUnavailable, match="pergai models pull lcm-dreamshaper"):
+        providers.resolve("nano-banana", "scene")
+
+
+def test_a_licence_that_forbids_commerce_is_refused_until_it_is_accepted(
+    bare: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cards = load_catalogue()
+    models = {**cards.models, "u2netp": msgspec.structs.replace(cards.models["u2netp"], commercial_use=False)}
+    catalogue = Catalogue(models=models, pipelines=cards.pipelines, scenes=cards.scenes, categories=cards.categories)
+    with pytest.raises(ProviderUnavailable, match="accept_licences"):
+        Providers(load_settings("embedded"), catalogue).resolve("nano-banana", "remove-bg")
+    monkeypatch.setenv("PERGAI_ACCEPT_LICENCES", '["u2netp"]')
+    assert Providers(load_settings("embedded"), catalogue).resolve("nano-banana", "remove-bg")[1].id == "cutout"
+
+
+@pytest.mark.parametrize("fallback", ["nothing", "cutout", "scene-sd15"])
+def test_a_fallback_that_does_not_do_the_task_is_an_error_of_the_card(tmp_path: Path, fallback: str) -> None:
+    (tmp_path / "pipelines").mkdir()
+    (tmp_path / "pipelines" / "own.toml").write_text(
+        f'title = "Own"\nrunner = "diffusion"\ntasks = ["scene"]\nfallback = "{fallback}"\n'
+    )
+    with pytest.raises(CardError, match=r"pipelines/own\.toml: fallback"):
+        load_catalogue(Home(tmp_path))
