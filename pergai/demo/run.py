@@ -39,7 +39,7 @@ SCENES = (
     "white",
     "flatlay",
 )
-PROMPTS = {"studio": "sage green backdrop, oak floor, golden hour"}
+PROMPTS = {"podium": "sage green floor, teal backdrop, golden hour"}
 RATIOS = ("16:9", "9:16")
 
 
