@@ -56,11 +56,17 @@ def stage(placed: Placed, start: RGB | None, size: tuple[int, int]) -> tuple[RGB
     return picture, np.where(solid >= 240, np.uint8(0), np.uint8(255))
 
 
-def develop(painted: RGB, placed: Placed, shadow: str, view: Literal["front", "three-quarter", "top"]) -> RGB:
+def develop(
+    painted: RGB, placed: Placed, shadow: str, view: Literal["front", "three-quarter", "top"], blur: int = 1
+) -> RGB:
     """The finished scene: the painting's colours as the product says they should be, no ghost of the product's outline
-    behind its soft edge, its contact shadow, and its own pixels on top. `painted` has the result's size."""
+    behind its soft edge, its contact shadow, and its own pixels on top.
+
+    `painted` has the result's size; `blur`: how many of its pixels one painted pixel became.
+    """
     background = painted.astype(np.float32) + colour_shift(painted, placed)
-    background = fill_behind(background, placed.alpha > 16)
+    ghost = ndimage.binary_dilation(placed.alpha > 0, iterations=max(1, blur))
+    background = fill_behind(background, np.asarray(ghost, bool))
     background *= contact_light(placed, shadow, view)[..., None]
     return over(placed.foreground, placed.alpha, _bytes(background))
 

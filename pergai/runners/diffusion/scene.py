@@ -63,7 +63,8 @@ async def run(job: Job, desk: Desk, options: Options) -> Outcome:
     large, net = await enlarge(desk, painted.pixels, (params.height, params.width), mask > 0)
     desk.progress(0.9, "composite")
     shadow = "none" if ground.start is not None else params.shadow
-    pixels = await desk.cpu(canvas.develop, large, ground.placed, shadow, ground.view)
+    blur = -(-params.height // size[0])
+    pixels = await desk.cpu(canvas.develop, large, ground.placed, shadow, ground.view, blur)
     notes = [*source.notes, *painted.notes]
     if shadow != "none":
         notes.append("shadow_predicted")

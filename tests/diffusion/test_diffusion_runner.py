@@ -1,0 +1,205 @@
+"""Whole jobs through the real engine: a real photo, the real cut-out, a tiny painter."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from bench import card
+
+from pergai.cards.catalogue import Catalogue, load_catalogue
+from pergai.cards.structs import PipelineCard
+from pergai.engine.core import Job, Progress, Result
+from pergai.engine.device import DeviceLoop
+from pergai.engine.engine import Engine
+from pergai.imaging.decode import decode
+from pergai.imaging.provenance import read_provenance
+from pergai.runners import registry
+
+OPTIONS: dict[str, Any] = {"side": 64, "steps": 3, "guidance": 3.0, "scheduler": "euler"}
+
+
+class Ear:
+    def __init__(self) -> None:
+        self.progress: list[Progress] = []
+        self.results: dict[str, Result] = {}
+        self.done = asyncio.Event()
+        self.waiting = 0
+
+    def moved(self, progress: Progress) -> None:
+        self.progress.append(progress)
+
+    def ended(self, result: Result) -> None:
+        self.results[result.job] = result
+        if len(self.results) == self.waiting:
+            self.done.set()
+
+
+class Silent:
+    def ran(self, model: str, size: int, seconds: float) -> None: ...
+    def loaded(self, model: str, mib: int, seconds: float) -> None: ...
+    def unloaded(self, model: str) -> None: ...
+
+
+Studio = Callable[..., tuple[dict[str, Result], list[Progress]]]
+
+
+@pytest.fixture
+def studio(weights: Path, weights_folder: Path, tmp_path: Path) -> Studio:
+    """Runs jobs in an engine of their own; their results and all progress."""
+    packaged = load_catalogue()
+    models = {**packaged.models, "sd9": card("sd9"), "sd4": card("sd4")}
+
+    def pipeline(id: str, task: str, painter: str, **options: Any) -> PipelineCard:
+        roles = {"diffusion": painter, "matte": "u2netp"} | ({"engine": "mitsuba"} if "start" in options else {})
+        return PipelineCard(
+            id=id, title=id, runner="diffusion", tasks=(task,), models=roles, options={**OPTIONS, **options}
+        )
+
+    cards = [
+        pipeline("scene", "scene", "sd9"),
+        pipeline("scene-set", "scene", "sd9", start="set", strength=0.7, samples=1),
+        pipeline("expand", "expand", "sd9", strength=0.9),
+        pipeline("expand4", "expand", "sd4", strength=0.9),
+        msgspec.structs.replace(pipeline("shut", "scene", "sd9"), unavailable="nobody is at home"),
+    ]
+    catalogue = Catalogue(
+        models=models,
+        pipelines={one.id: one for one in cards},
+        scenes=packaged.scenes,
+        categories=packaged.categories,
+    )
+
+    def load(name: str) -> tuple[Any, int]:
+        folder = (weights if name in ("sd9", "sd4") else weights_folder) / name
+        return registry.load_model(models[name], folder, "cpu"), 16
+
+    async def work(*jobs: Job) -> tuple[dict[str, Result], list[Progress]]:
+        ear = Ear()
+        ear.waiting = len(jobs)
+        loop = DeviceLoop(load=load, stated_mib=lambda _: 16, release=lambda: None, budget_mib=1000, watcher=Silent())
+        engine = Engine(
+            catalogue=catalogue,
+            runners=registry.runner,
+            device=loop,
+            listener=ear,
+            cache=tmp_path / "cache",
+            cpu_workers=2,
+            job_seconds=300,
+        )
+        loop.start()
+        for job in jobs:
+            engine.submit(job)
+        await ear.done.wait()
+        await engine.close()
+        return ear.results, ear.progress
+
+    return lambda *jobs: asyncio.run(work(*jobs))
+
+
+@pytest.fixture
+def job(sample_photo: Path, tmp_path: Path) -> Callable[..., Job]:
+    def make(kind: str, pipeline: str, id: str = "", seed: int = 5, **params: Any) -> Job:
+        id = id or f"{pipeline}-{seed}"
+        return Job(
+            id=id,
+            kind=kind,  # type: ignore[arg-type]
+            library="studio",
+            pipeline=pipeline,
+            provider="nano-banana",
+            source=str(sample_photo),
+            source_sha256=hashlib.sha256(sample_photo.read_bytes()).hexdigest(),
+            params=params,
+            seed=seed,
+            target=str(tmp_path / f"{id}.png"),
+        )
+
+    return make
+
+
+def test_scenes_are_painted_around_a_product_that_stays_exact(studio: Studio, job: Callable[..., Job]) -> None:
+    words = {"scene": "marble", "width": 400, "height": 320, "prompt": "soft light, blue wall"}
+    jobs = [job("scene", "scene", seed=seed, **words) for seed in (5, 6)]
+    again = job("scene", "scene", id="again", seed=5, **words)
+    results, progress = studio(*jobs, again)
+    for result in results.values():
+        assert result.error == "", result.detail
+        assert (result.width, result.height) == (400, 320)
+        assert result.fidelity is not None
+        assert result.fidelity.max_difference == 0
+        assert result.fidelity.checked_pixels > 2000
+        assert result.model == "u2netp+sd9"
+        assert result.words == ("soft light", "blue wall")
+        assert "shadow_predicted" in result.notes
+        assert result.details["steps"] == 3
+        assert result.details["paintedPixels"] == [72, 56]
+        assert "soft light" in result.details["fullPrompt"]
+        assert "Carrara" in result.details["fullPrompt"]
+    told = read_provenance(Path(jobs[0].target).read_bytes())
+    assert told["DigitalSourceType"].endswith("compositeWithTrainedAlgorithmicMedia")
+    own = [step.fraction for step in progress if step.job == "scene-5"]
+    assert own == sorted(own)
+    assert any(step.phase == "diffuse" and 0.4 < step.fraction < 0.85 for step in progress)
+    pictures = [decode(Path(one.target)).pixels.astype(int) for one in (*jobs, again)]
+    # Together or alone, within what a shared batch may change; another seed, another picture.
+    assert np.abs(pictures[0] - pictures[2]).max() <= 1
+    assert np.abs(pictures[0] - pictures[1]).max() > 20
+
+
+@pytest.mark.parametrize("pipeline", ["expand", "expand4"])
+def test_a_photo_is_expanded_and_stays_exact(studio: Studio, job: Callable[..., Job], pipeline: str) -> None:
+    wanted = job("expand", pipeline, width=800, height=640)
+    results, _ = studio(wanted)
+    (result,) = results.values()
+    assert result.error == "", result.detail
+    assert (result.width, result.height) == (800, 640)
+    assert result.fidelity is not None
+    assert result.fidelity.max_difference == 0
+    place = result.details["placement"]
+    assert result.fidelity.checked_pixels == place["width"] * place["height"]
+    assert result.details["strength"] == 0.9
+
+
+def test_a_photo_that_fills_its_canvas_needs_no_painting(
+    studio: Studio, job: Callable[..., Job], sample_photo: Path
+) -> None:
+    photo = decode(sample_photo)
+    results, _ = studio(job("expand", "expand", width=photo.width, height=photo.height))
+    (result,) = results.values()
+    assert result.error == ""
+    assert "sd9" not in result.model
+
+
+@pytest.mark.slow
+def test_a_scene_that_starts_from_a_rendered_set_keeps_its_light(studio: Studio, job: Callable[..., Job]) -> None:
+    results, _ = studio(job("scene", "scene-set", scene="studio", width=320, height=320))
+    (result,) = results.values()
+    assert result.error == "", result.detail
+    assert result.model == "u2netp+mitsuba+sd9"
+    assert "shadow_predicted" not in result.notes
+    assert result.details["start"] == "set"
+    assert "lightPixels" in result.details
+    assert result.fidelity is not None
+    assert result.fidelity.max_difference == 0
+
+
+def test_a_shut_pipeline_and_missing_weights_end_a_job_with_the_reason(
+    studio: Studio, job: Callable[..., Job], weights: Path
+) -> None:
+    results, _ = studio(job("scene", "shut", scene="studio", width=64, height=64))
+    assert results["shut-5"].error == "model_unavailable"
+    assert "nobody is at home" in results["shut-5"].detail
+    shutil.move(weights / "sd4", weights / "away")
+    try:
+        results, _ = studio(job("expand", "expand4", width=800, height=640))
+    finally:
+        shutil.move(weights / "away", weights / "sd4")
+    assert results["expand4-5"].error == "model_unavailable"
+    assert "pergai models pull sd4" in results["expand4-5"].detail
