@@ -26,10 +26,14 @@ class Server:
     """`with Server() as server:` starts it and waits until it is ready; the end stops it and removes its folder.
 
     `variables` are settings: `limits__queue=5` is `PERGAI_LIMITS__QUEUE=5`. Without `wait` it need not become ready, only alive.
+    `planted` names a bug of tests/planted.py.
     """
 
-    def __init__(self, *, wait: bool = True, **variables: object) -> None:
+    def __init__(self, *, wait: bool = True, planted: str = "", **variables: object) -> None:
         self._wait = wait
+        self._program = ["-m", "pergai"]
+        if planted:
+            self._program = ["-c", f"import planted; planted.{planted}(); from pergai.cli import main; main()"]
         self.home = Path(tempfile.mkdtemp(prefix="pergai-test-"))
         self.port = _free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -71,8 +75,8 @@ class Server:
         """Start the process; it may not answer yet."""
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "pergai", "serve"],
-                env=self._environment,
+                [sys.executable, *self._program, "serve"],
+                env=self._environment | {"PYTHONPATH": str(REPOSITORY / "tests")},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

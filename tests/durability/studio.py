@@ -35,6 +35,7 @@ class Studio:
     product: str
     promised: set[str] = field(default_factory=set)
     """Ids of generations that were answered 2xx."""
+    patience_seconds: float = PATIENCE_SECONDS
 
     def client(self) -> httpx.Client:
         return self.server.client(self.key)
@@ -51,7 +52,7 @@ class Studio:
 
     def persist(self, ask: Callable[[httpx.Client], httpx.Response]) -> httpx.Response:
         """The first answer that is no "come back later"."""
-        deadline = time.monotonic() + PATIENCE_SECONDS
+        deadline = time.monotonic() + self.patience_seconds
         while time.monotonic() < deadline:
             try:
                 with self.client() as client:
@@ -76,7 +77,7 @@ class Studio:
         return self._count("SELECT count(*) FROM generation WHERE status IN ('completed', 'failed')")
 
     def wait_for_ended(self, count: int) -> None:
-        deadline = time.monotonic() + PATIENCE_SECONDS
+        deadline = time.monotonic() + self.patience_seconds
         while (ended := self.ended()) < count:
             assert time.monotonic() < deadline, f"{ended} of {count} ended:\n{self.server.log_end()}"
             time.sleep(0.05)
@@ -133,7 +134,7 @@ class Orders(threading.Thread):
 
     def finish(self) -> None:
         """Wait until all are promised. Raises what a client met."""
-        self.join(PATIENCE_SECONDS)
+        self.join(2 * self._studio.patience_seconds)
         assert not self.is_alive()
         if self._failures:
             raise self._failures[0]

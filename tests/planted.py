@@ -1,0 +1,106 @@
+"""Bugs to plant into a server, each of a kind that has cost somebody their data. The tests must find every one of them.
+
+`Server(planted="skipped_library_check")` starts `pergai serve` after calling the function of that name in its process.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+
+def skipped_library_check() -> None:
+    """A query that forgets the library."""
+    from sqlalchemy import select
+
+    from pergai.services import products
+
+    async def get(self: Any, library: str, id: Any) -> Any:
+        async with self._database.read() as connection:
+            row = (await connection.execute(select(products._P).where(products._P.c.id == id))).one_or_none()
+        if row is None:
+            raise products.ProductNotFound("there is no product with this id")
+        return row
+
+    products.Products.get = get  # type: ignore[method-assign]
+
+
+def unlimited_list() -> None:
+    """A list that shows everybody's rows."""
+    from sqlalchemy import select
+
+    from pergai.services import generations
+
+    generations.Generations.query = lambda self, library, **filters: select(generations._G)  # type: ignore[method-assign]
+
+
+def writing_reader() -> None:
+    """A read-only key that may write."""
+    from pergai.api import auth
+
+    auth.SAFE_METHODS = ("GET", "HEAD", "OPTIONS", "POST", "DELETE")  # type: ignore[assignment]
+
+
+def unsigned_files() -> None:
+    """A signature that is not looked at."""
+    from pergai.storage.signing import Signer
+
+    def verify(self: Any, method: str, path: str, query: Any, now: Any = None) -> tuple[str, str]:
+        library, _, key = path.removeprefix("/files/").partition("/")
+        return library, key
+
+    Signer.verify = verify  # type: ignore[method-assign]
+
+
+def lost_lease() -> None:
+    """What a dead process was working on stays with it."""
+    from pergai.db import queue
+
+    async def recover(session: Any) -> int:
+        return 0
+
+    queue.recover = recover
+
+
+def forgotten_jobs() -> None:
+    """The engine died, and nobody asks what was in it."""
+    from pergai.db import queue
+
+    async def blame(session: Any, ids: Any, *, lone: bool) -> None:
+        return None
+
+    queue.blame = blame
+
+
+def row_before_file() -> None:
+    """The row is completed first, and the file follows a moment later."""
+    from pergai.storage.files import FileStore
+
+    place = FileStore.place
+
+    def late(self: FileStore, temp: Path, library: str, key: str) -> None:
+        if not key.startswith("generations/"):
+            return place(self, temp, library, key)
+
+        def follow() -> None:
+            time.sleep(1)
+            place(self, temp, library, key)
+
+        threading.Thread(target=follow, daemon=True).start()
+        return None
+
+    FileStore.place = late  # type: ignore[method-assign]
+
+
+def deaf_to_idempotency() -> None:
+    """The key is read, and forgotten."""
+    from pergai.services.generations import Generations
+
+    create = Generations.create
+
+    async def forgetful(self: Generations, *given: Any, idempotency_key: str | None, **rest: Any) -> Any:
+        return await create(self, *given, idempotency_key=None, **rest)
+
+    Generations.create = forgetful  # type: ignore[method-assign]
