@@ -55,8 +55,17 @@ def seamless(colour: Floats, albedo: Floats, product: npt.NDArray[np.bool_]) -> 
         reach = 0.32 * max(product.shape)
         distance = ndimage.distance_transform_edt(~product)
         missing = missing * np.clip(1.6 - 1.6 * distance / reach, 0, 1)
+    missing = missing * _inset(missing.shape, 0.06)
     shade = from_linear(1 - missing)
     return np.repeat(shade[..., None], 3, axis=-1).astype(np.float32)
+
+
+def _inset(shape: tuple[int, ...], share: float) -> Floats:
+    """0 at the border of a picture, 1 from `share` of its shorter side inwards."""
+    height, width = shape[:2]
+    y, x = np.arange(height), np.arange(width)
+    near = np.minimum(np.minimum(y, height - 1 - y)[:, None], np.minimum(x, width - 1 - x)[None])
+    return np.clip(near / (share * min(height, width)), 0, 1).astype(np.float32)
 
 
 def with_bokeh(colour: Floats, bokeh: Bokeh, level: float, random: np.random.Generator) -> Floats:
