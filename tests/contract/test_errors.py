@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 from uuid import uuid4
 
@@ -249,9 +250,11 @@ RAW = [
 @pytest.mark.parametrize("raw", RAW, ids=range(len(RAW)))
 def test_what_is_no_http_is_closed_and_the_server_lives(raw: bytes, server: Server) -> None:
     with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
-        connection.sendall(raw)
-        connection.shutdown(socket.SHUT_WR)
-        answer = connection.recv(65536)
+        answer = b""
+        with suppress(ConnectionError, OSError):  # the server may close before it has read all
+            connection.sendall(raw)
+            connection.shutdown(socket.SHUT_WR)
+            answer = connection.recv(65536)
 
     assert not answer or answer.startswith((b"HTTP/1.1 4", b"HTTP/1.0 4")), answer[:200]
     assert httpx.get(server.url + "/healthz").status_code == 200
