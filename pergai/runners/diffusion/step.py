@@ -78,32 +78,35 @@ def _tokens(state: State) -> int:
 
 
 def _inputs(states: Sequence[State]) -> tuple[Tensor, Tensor, dict[str, Any]]:
-    samples, moments, embeds = [], [], []
+    samples: list[Tensor] = []
+    masks: list[Tensor] = []
+    masked: list[Tensor] = []
     pooled: list[Tensor] = []
     ids: list[Tensor] = []
     guidance: list[Tensor] = []
+    moments: list[float] = []
     for state in states:
-        time = state.timesteps[state.index]
-        sample = state.scheduler.scale_model_input(state.latents, time)
+        count, time = state.embeds.shape[0], state.timesteps[state.index]
+        samples += [state.scheduler.scale_model_input(state.latents, time)] * count
+        moments += [float(time)] * count
         if state.masked is not None:
-            sample = torch.cat([sample, state.mask, state.masked], dim=1)
-        count = state.embeds.shape[0]
-        samples += [sample] * count
-        moments += [time] * count
-        embeds.append(state.embeds)
+            masks += [state.mask] * count
+            masked += [state.masked] * count
         if state.pooled is not None and state.time_ids is not None:
             pooled.append(state.pooled)
             ids.append(state.time_ids)
         if state.guidance_embed is not None:
             guidance.append(state.guidance_embed)
-    words: dict[str, Any] = {"encoder_hidden_states": torch.cat(embeds)}
+    sample = torch.cat(samples)
+    if masked:
+        sample = torch.cat([sample, torch.cat(masks), torch.cat(masked)], dim=1)
+    words: dict[str, Any] = {"encoder_hidden_states": torch.cat([state.embeds for state in states])}
     if pooled:
         words["added_cond_kwargs"] = {"text_embeds": torch.cat(pooled), "time_ids": torch.cat(ids)}
     if guidance:
         words["timestep_cond"] = torch.cat(guidance)
-    sample = torch.cat(samples)
-    # Euler's timesteps are float, others' are whole numbers below 1000: all of them exact in float32.
-    return sample, torch.stack([time.float() for time in moments]).to(sample.device), words
+    # Euler's timesteps are float32, others' are whole numbers below 1000: all of them exact in float32.
+    return sample, torch.tensor(moments, dtype=torch.float32, device=sample.device), words
 
 
 def _update(state: State, prediction: Tensor) -> None:
