@@ -246,7 +246,9 @@ def serve(settings: Settings) -> None:
         log_config=None,
         access_log=False,
     )
-    _Server(config, app).run()
+    listener = config.bind_socket()  # now: a port that is taken must show before a first key is made, shown and lost
+    listener.set_inheritable(False)
+    _Server(config, app).run(sockets=[listener])
 
 
 class _Server(uvicorn.Server):

@@ -55,7 +55,7 @@ class Server:
             self.start()
             self.wait_ready() if self._wait else self.wait_alive()
         except BaseException:
-            self.__exit__(None, None, None)
+            self.close()
             raise
         return self
 
@@ -141,6 +141,10 @@ class Server:
                 if "pergai.worker" in child.cmdline():
                     return child.pid
         return None
+
+    def wait_ended(self, seconds: float = 60) -> int:
+        """Wait for it to end by itself, and give back its exit status."""
+        return self._running().wait(seconds)
 
     @property
     def pid(self) -> int:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import http.server
+import io
 import json
 import threading
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import httpx
+import numpy as np
+import numpy.typing as npt
 import pytest
+from PIL import Image
 from server import Server
 from shop import PRODUCT, Shop, made
 from standardwebhooks import Webhook
@@ -111,22 +115,20 @@ def test_variants_differ_in_their_seed_and_share_a_request(shop: Shop) -> None:
 
 
 def test_the_same_seed_gives_the_same_picture(shop: Shop) -> None:
+    """To the last bit or one off it; another seed gives another picture."""
     pictures = []
     for seed in (11, 11, 12):
         record = events(shop.client, scene(shop, seed=seed, resolution="200x200").json()["id"])[-1][1]
         assert record["status"] == "completed", record["error"]
         pictures.append(pixels(record["resultImagePath"]))
 
-    assert pictures[0] == pictures[1]
-    assert pictures[0] != pictures[2]
+    assert np.abs(pictures[0] - pictures[1]).max() <= 1
+    assert np.abs(pictures[0] - pictures[2]).max() > 1
 
 
-def pixels(url: str) -> bytes:
-    from io import BytesIO
-
-    from PIL import Image
-
-    return Image.open(BytesIO(httpx.get(url).content)).tobytes()
+def pixels(url: str) -> npt.NDArray[np.int16]:
+    with Image.open(io.BytesIO(httpx.get(url).content)) as picture:
+        return np.asarray(picture.convert("RGB"), np.int16)
 
 
 def test_waiting_jobs_of_a_deleted_product_fail_and_done_ones_stay(shop: Shop) -> None:

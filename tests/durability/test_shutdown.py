@@ -7,6 +7,7 @@ import threading
 import time
 
 import pytest
+from server import Server
 from studio import Orders, Studio
 
 ENDED = (0, -signal.SIGTERM)
@@ -51,13 +52,25 @@ def test_a_client_that_waits_is_answered_at_once(studio: Studio) -> None:
 
 @pytest.mark.slow
 def test_two_servers_never_share_a_data_folder(studio: Studio) -> None:
-    from server import Server
-
     second = Server()
     second.set(home=studio.server.home)
     second.start()
-    assert second._running().wait(60) != 0
-    assert str(studio.server.pid) in second.log.read_text()
+    assert second.wait_ended() != 0
+    said = second.log.read_text()
+    second.close()
+    assert str(studio.server.pid) in said
     Orders(studio, 1).run()
 
     studio.check_nothing_lost_and_nothing_twice()
+
+
+@pytest.mark.slow
+def test_a_server_whose_port_is_taken_says_so_and_shows_no_key(studio: Studio) -> None:
+    second = Server()
+    second.set(port=studio.server.port)
+    second.start()
+    assert second.wait_ended() != 0
+    said = second.log.read_text()
+    second.close()
+    assert "address already in use" in said.lower()
+    assert "API key" not in said

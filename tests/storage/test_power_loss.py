@@ -23,7 +23,7 @@ class Disk:
         self.syncs = 0
         self._drop_sync = drop_sync
         self._unsynced_names: dict[int, set[str]] = {}
-        self._synced_files: set[int] = set()
+        self._synced_bytes: dict[int, int] = {}
         self._real = {name: getattr(os, name) for name in ("fsync", "mkdir", "rename", "replace", "unlink", "link")}
 
     @contextmanager
@@ -41,7 +41,7 @@ class Disk:
         names = all(
             part.name not in self._unsynced_names.get(inode(part.parent), ()) for part in self._way(path, since)
         )
-        return names and inode(path) in self._synced_files
+        return names and self._synced_bytes.get(inode(path)) == path.stat().st_size
 
     def gone_for_good(self, path: Path) -> bool:
         return not path.exists() and path.name not in self._unsynced_names.get(inode(path.parent), ())
@@ -57,9 +57,9 @@ class Disk:
         self.syncs += 1
         if self.syncs - 1 == self._drop_sync:
             return
-        found = os.fstat(fd).st_ino
-        self._unsynced_names.pop(found, None)
-        self._synced_files.add(found)
+        found = os.fstat(fd)
+        self._unsynced_names.pop(found.st_ino, None)
+        self._synced_bytes[found.st_ino] = found.st_size
         self._real["fsync"](fd)
 
     def _mkdir(self, path, mode=0o777, *, dir_fd=None):  # type: ignore[no-untyped-def]

@@ -82,6 +82,24 @@ def test_a_url_is_valid_for_one_to_two_lifetimes(shared_signer: Signer, now: flo
     assert not accepted(signer, url, now=now + 2 * lifetime_s + 1)
 
 
+def test_a_url_expires_on_the_second_it_names(signer: Signer) -> None:
+    url = signer.sign("studio", "x.png")
+    expires = int(parse(url)[1]["expires"])
+
+    assert accepted(signer, url, now=expires - 0.001)
+    assert not accepted(signer, url, now=expires)
+
+
+def test_no_file_descriptor_is_left_open(home: Home, signer: Signer) -> None:
+    before = len(list(Path("/proc/self/fd").iterdir()))
+
+    for _ in range(5):
+        signer.rotate()
+        Signer(home)
+
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
 def test_an_expired_url_says_so_and_a_wrong_one_does_not_say_why(signer: Signer) -> None:
     path, query = parse(signer.sign("studio", "x.png"))
     with pytest.raises(InvalidSignature, match="expired"):
@@ -328,7 +346,7 @@ def test_a_secret_is_dropped_only_when_none_of_its_urls_can_be_valid(home: Home,
     first = signer.sign("studio", "x.png", now=NOW)
     kid = signer.rotate(NOW + 1)
 
-    assert signer.prune(NOW + HOUR) == 0
+    assert signer.prune(NOW + 2 * HOUR) == 0
     assert accepted(signer, first)
     assert signer.prune(NOW + 1 + 2 * HOUR) == 1
     assert not accepted(signer, first)
