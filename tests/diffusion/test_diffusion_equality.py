@@ -6,6 +6,7 @@ import itertools
 
 import pytest
 import tiny
+import torch
 from bench import apart, device, finish, many, relative, request, stock, work
 
 from pergai.runners.diffusion.model import StepModel
@@ -85,3 +86,14 @@ def test_batches_cut_and_filled_to_allowed_sizes_give_the_same_pictures(fresh) -
     plain, sized = fresh("xl9"), fresh("xl9", rows=[4, 6])
     expected = [painted.pixels for painted in finish(plain, *many(7))]
     assert all(apart(a, b.pixels) <= 1 for a, b in zip(expected, finish(sized, *many(7)), strict=True))
+
+
+@pytest.mark.parametrize("kind", ["sd9", "xl9"])
+def test_in_half_precision_too_the_picture_is_that_of_diffusers(kind: str) -> None:
+    pipeline = tiny.build(kind).to(torch.float16)  # type: ignore[arg-type]
+    pipeline.set_progress_bar_config(disable=True)
+    model = StepModel(pipeline, dtype=torch.float16, max_batch=4, rows=[], single=False)
+    asked = request(steps=2)
+    assert apart(finish(model, asked)[0].pixels, stock(model, asked)) <= 1
+    assert asked.state is not None
+    assert asked.state.latents.dtype == torch.float16
