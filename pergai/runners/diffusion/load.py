@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 
 from pergai.cards.structs import ModelCard
 from pergai.errors import CardError, ModelUnavailable
+from pergai.runners.diffusion.lora import fuse
 
 log = logging.getLogger(__name__)
 
@@ -36,8 +38,9 @@ def dtype_for(card: ModelCard, device: str) -> torch.dtype:
 def load_pipeline(card: ModelCard, folder: Path, device: str) -> Any:
     """The diffusers inpainting pipeline of a card, on the device, ready to run.
 
-    `card.options`: `dtype`, `variant` (e.g. "fp16": which set of files), `file` (a single checkpoint in the folder)
-    and `base` (id of the card whose folder has the configuration for it; a folder `config` beside the file does, too).
+    `card.options`: `dtype`; `variant` (e.g. "fp16": which set of files); `file` (a single checkpoint in the folder), or
+    `lora` (one in the folder) with its `scale`; and `base`: id of the card whose folder has the configuration of the
+    checkpoint (a folder `config` beside it does, too), or the model the LoRA is for.
     Raises ModelUnavailable or CardError.
     """
     # The weights are here or they are not; nobody may wait for a hub.
@@ -52,9 +55,12 @@ def load_pipeline(card: ModelCard, folder: Path, device: str) -> Any:
     try:
         if file := card.options.get("file"):
             pipeline = _from_file(card, folder / str(file), dtype)
+        elif lora := card.options.get("lora"):
+            pipeline = _from_folder(card, folder.parent / str(card.options.get("base", "")), dtype)
+            fuse(pipeline, folder / str(lora), float(card.options.get("scale", 1.0)))
         else:
             pipeline = _from_folder(card, folder, dtype)
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
+    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
         if isinstance(error, torch.OutOfMemoryError):
             raise MemoryError(str(error)) from None
         reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
@@ -95,7 +101,9 @@ def _from_file(card: ModelCard, file: Path, dtype: torch.dtype) -> Any:
 def _index(card: ModelCard, folder: Path) -> Mapping[str, Any]:
     path = folder / "model_index.json"
     if not path.is_file():
-        raise ModelUnavailable(f"model {card.id}: {folder} has no model_index.json; run `pergai models pull {card.id}`")
+        raise ModelUnavailable(
+            f"model {card.id}: {folder} has no model_index.json; run `pergai models pull {folder.name}`"
+        )
     index: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     foreign = [
         name
