@@ -17,6 +17,7 @@ from safetensors import SafetensorError
 
 from pergai.cards.structs import ModelCard
 from pergai.errors import CardError, ModelUnavailable
+from pergai.runners.diffusion.faults import translated
 from pergai.runners.diffusion.lora import fuse
 
 log = logging.getLogger(__name__)
@@ -46,9 +47,11 @@ def load_pipeline(card: ModelCard, folder: Path, device: str) -> Any:
     # The weights are here or they are not; nobody may wait for a hub.
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     import diffusers
+    import transformers
 
-    diffusers.utils.logging.set_verbosity_error()
-    diffusers.utils.logging.disable_progress_bar()
+    for library in (diffusers, transformers):  # the log is ours, one JSON a line
+        library.utils.logging.set_verbosity_error()
+        library.utils.logging.disable_progress_bar()
     if not folder.is_dir():
         raise ModelUnavailable(f"model {card.id} is missing; run `pergai models pull {card.id}`")
     dtype = dtype_for(card, device)
@@ -66,7 +69,8 @@ def load_pipeline(card: ModelCard, folder: Path, device: str) -> Any:
         reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
         raise ModelUnavailable(f"model {card.id} cannot be loaded ({reason.strip()[:300]})") from error
     pipeline.set_progress_bar_config(disable=True)
-    return pipeline.to(device)
+    with translated():
+        return pipeline.to(device)
 
 
 def _from_folder(card: ModelCard, folder: Path, dtype: torch.dtype) -> Any:
