@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import io
 import os
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 import numpy as np
 from PIL import Image
@@ -16,6 +18,9 @@ from pergai.imaging.picture import Matte, Picture
 
 _DIGEST_BYTES = 32
 
+_in_hand: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+"""Cut-outs that are being made, by key; a lock goes when nobody holds it."""
+
 
 async def cut_out(job: Job, desk: Desk, source: Picture, model: str) -> Matte:
     """The matte of `source` by the segmentation net `model` (an id of a model card).
@@ -25,7 +30,14 @@ async def cut_out(job: Job, desk: Desk, source: Picture, model: str) -> Matte:
     keeps its own alpha, and no net runs. Raises NoProductFound and ModelUnavailable.
     """
     key = await desk.cpu(_key, source, model)
-    path = desk.cache / "mattes" / f"{key}.png"
+    lock = _in_hand.get(key)
+    if lock is None:
+        lock = _in_hand[key] = asyncio.Lock()
+    async with lock:  # jobs that ask for the same cut-out at once: one makes it, the others find it
+        return await _made_or_kept(job, desk, source, model, desk.cache / "mattes" / f"{key}.png")
+
+
+async def _made_or_kept(job: Job, desk: Desk, source: Picture, model: str, path: Path) -> Matte:
     if (kept := await desk.cpu(_read, path, source)) is not None:
         return kept
     if source.alpha is not None and is_cut_out(source.alpha):

@@ -276,6 +276,7 @@ class Dispatcher:
                 )
                 webhooks.enqueue(session, ended)
         if ended is None:  # cancelled, or its product was deleted, while it ran
+            log.info("a result is dropped: its generation has ended", generation_id=result.job)
             await asyncio.to_thread(self._files.remove, row.library, key)
             return "dropped"
         for phase, seconds in result.seconds.items():

@@ -12,7 +12,6 @@ import hashlib
 import hmac
 import ipaddress
 import socket
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
@@ -189,7 +188,21 @@ class Webhooks:
         )
 
 
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+
+
 def _is_private(host: str) -> bool:
-    with suppress(ValueError):
-        return not ipaddress.ip_address(host.strip("[]")).is_global
-    return False
+    """Whether an address is one that only a network of ours can reach, also when IPv6 wraps it (mapped, 6to4, Teredo,
+    NAT64)."""
+    try:
+        address = ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        return False
+    inner: ipaddress.IPv4Address | ipaddress.IPv6Address | None = None
+    if isinstance(address, ipaddress.IPv6Address):
+        inner = address.ipv4_mapped or address.sixtofour or (address.teredo[1] if address.teredo else None)
+        if address in _NAT64:
+            inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    if inner is not None:
+        return _is_private(str(inner))
+    return not address.is_global or address.is_multicast
