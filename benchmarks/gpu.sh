@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # The GPU benchmark on any CUDA box, without a network: benchmarks/gpu.sh [folder of wheels] [options of gpu.py]
 #
-# The folder holds, as wheels of pure Python, what the box lacks (diffusers and what pergai imports); torch is the box's own.
-# To fill it: pip download --no-deps --only-binary=:all: -d wheels diffusers msgspec structlog …
+# The folder holds, as wheels, what the box lacks: diffusers and msgspec beside a torch and a transformers of its own.
+# To fill it where there is a network: pip download --no-deps --only-binary=:all: --python-version 3.12 -d wheels diffusers msgspec
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python=python3
