@@ -30,6 +30,7 @@ from pergai.api.generations import GenerationsController, provide_job_desk
 from pergai.api.links import BASE, provide_links
 from pergai.api.observe import Observe
 from pergai.api.operations import get_metrics, healthz, readyz
+from pergai.api.presets import list_presets
 from pergai.api.products import ProductsController, list_categories
 from pergai.api.providers import list_providers
 from pergai.api.templates import list_templates, previews_router
@@ -177,6 +178,7 @@ def create_app(settings: Settings) -> Litestar:
             list_categories,
             GenerationsController,
             list_templates,
+            list_presets,
             CollectionsController,
             ToolsController,
             list_providers,

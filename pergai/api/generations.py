@@ -74,8 +74,10 @@ class PlacementRequest(Request):
 
 
 class SceneRequest(JobRequest, kw_only=True):
-    scene: ShortText
-    """The id of a template."""
+    scene: ShortText | None = None
+    """The id of a template. It may be left out with a preset that has one."""
+    preset: ShortText | None = None
+    """The id of a preset: it fills the fields that are left out."""
     custom_prompt: Prompt | None = None
     negative_prompt: Prompt | None = None
     aspect_ratio: Ratio | None = None
@@ -124,6 +126,7 @@ class GenerationView(Reply):
     width: int | None
     height: int | None
     format: str
+    preset: str | None
     progress: float
     """0 to 1."""
     phase: str | None
@@ -175,6 +178,7 @@ def generation_view(
         width=row.width,
         height=row.height,
         format=row.format,
+        preset=row.params.get("preset") or None,
         progress=1.0 if row.status == "completed" else live.progress if live else 0.0,
         phase=live.phase if live else None,
         result_image_path=links.file(row.library, row.result_key) if row.result_key else None,

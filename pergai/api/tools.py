@@ -7,19 +7,21 @@ from litestar.params import JSONBody
 from msgspec import Meta
 
 from pergai.api.generations import JOB_RESPONSES, GenerationView, JobDesk, JobRequest, Ratio, Resolution
-from pergai.api.wire import Prompt
+from pergai.api.wire import Prompt, ShortText
 from pergai.settings import Settings
 
 Side = Annotated[int, Meta(ge=1, le=32768)]
 
 
 class RemoveBgRequest(JobRequest, kw_only=True):
+    preset: ShortText | None = None
+    """The id of a preset: it sets the size, puts the product into the middle and fills the fields that are left out."""
     background: Annotated[str, Meta(max_length=32)] | None = None
-    """`#rrggbb` or white, black, grey; transparent when it is left out."""
+    """`#rrggbb`, transparent, white, black or grey; transparent when it is left out."""
     crop: bool = False
     """Crop to the product."""
-    margin: Annotated[float, Meta(ge=0, le=1)] = 0.0
-    """With `crop`: free space on each side, as a share of the longer side."""
+    margin: Annotated[float, Meta(ge=0, le=1)] | None = None
+    """With `crop` or `preset`: free space on each side, as a share of the product's longer side."""
     mask_only: bool = False
     """The matte itself, as a grey image."""
 

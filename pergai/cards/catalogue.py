@@ -10,11 +10,12 @@ from typing import TypeVar
 
 import msgspec
 
-from pergai.cards.structs import Card, Category, ModelCard, PipelineCard, SceneCard
+from pergai.cards.structs import Card, Category, ModelCard, PipelineCard, PresetCard, SceneCard
 from pergai.errors import CardError
 from pergai.paths import Home, packaged
 
 C = TypeVar("C", bound=Card)
+Listed = TypeVar("Listed", SceneCard, PresetCard)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,8 @@ class Catalogue:
     pipelines: Mapping[str, PipelineCard]
     scenes: Mapping[str, SceneCard]
     """In the order of the list of templates."""
+    presets: Mapping[str, PresetCard]
+    """In the order of the list of presets."""
     categories: Mapping[str, Category]
 
 
@@ -36,6 +39,7 @@ def load_catalogue(home: Home | None = None) -> Catalogue:
     models = _load("models", ModelCard, home)
     pipelines = _load("pipelines", PipelineCard, home)
     scenes = _load("configs/scenes", SceneCard, home, overlay="scenes")
+    presets = _load("configs/presets", PresetCard, home, overlay="presets")
     for pipeline in pipelines.values():
         for role, model in pipeline.models.items():
             if model not in models:
@@ -45,13 +49,20 @@ def load_catalogue(home: Home | None = None) -> Catalogue:
                 )
         if pipeline.fallback:
             _check_fallback(pipeline, pipelines)
-    ordered = sorted(scenes.values(), key=lambda scene: (scene.order, scene.id))
+    for preset in presets.values():
+        if preset.scene and preset.scene not in scenes:
+            raise CardError(f"presets/{preset.id}.toml: scene: {preset.scene!r} is not one of {', '.join(scenes)}")
     return Catalogue(
         models=models,
         pipelines=pipelines,
-        scenes={scene.id: scene for scene in ordered},
+        scenes=_ordered(scenes),
+        presets=_ordered(presets),
         categories=_load_categories(home),
     )
+
+
+def _ordered(cards: Mapping[str, Listed]) -> dict[str, Listed]:
+    return {card.id: card for card in sorted(cards.values(), key=lambda card: (card.order, card.id))}
 
 
 def _check_fallback(pipeline: PipelineCard, pipelines: Mapping[str, PipelineCard]) -> None:

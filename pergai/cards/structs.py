@@ -7,7 +7,7 @@ Cards are TOML; unknown fields are errors. `runner` and `family` are keys into c
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -155,6 +155,30 @@ class SceneCard(Card, frozen=True, kw_only=True):
     """Place in the list of templates."""
     set: dict[str, Any] = {}
     """The photo set, read by `pergai/runners/render`."""
+
+
+# --- presets --------------------------------------------------------------------------------------
+
+
+class PresetCard(Card, frozen=True, kw_only=True):
+    """What a shop asks of a picture (`configs/presets/<id>.toml`). It fills the fields a request leaves out."""
+
+    source: str
+    """Where the shop publishes its rules."""
+    order: int = 100
+    """Place in the list of presets."""
+    width: Annotated[int, msgspec.Meta(ge=64, le=8192)]
+    height: Annotated[int, msgspec.Meta(ge=64, le=8192)]
+    """The picture's size in pixels."""
+    fill: Annotated[float, msgspec.Meta(gt=0, le=1)]
+    """The product's share of the frame: of its height or of its width, whichever is the tighter."""
+    scene: str = ""
+    """Id of a scene card, for a request that names none; "" leaves the choice to the request."""
+    background: Annotated[str, msgspec.Meta(pattern="^(#[0-9a-f]{6})?$")] = ""
+    """Of a cut-out: "#rrggbb"; "" leaves it transparent."""
+    format: Literal["png", "jpeg", "webp", "avif"] = "jpeg"
+    max_bytes: int = 0
+    """Largest file; 0 sets no limit."""
 
 
 class Category(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

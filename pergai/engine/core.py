@@ -44,7 +44,17 @@ class Placement:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SceneParams:
+class FileParams:
+    """What every kind of job may ask of its file, beyond the format."""
+
+    preset: str = ""
+    """Id of the preset card that filled what the request left out."""
+    max_bytes: int = 0
+    """Largest file; 0 sets no limit."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SceneParams(FileParams):
     scene: str
     """Id of a scene card."""
     width: int
@@ -58,7 +68,7 @@ class SceneParams:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RemoveBgParams:
+class RemoveBgParams(FileParams):
     background: str = ""
     """"" leaves it transparent; else "#rrggbb"."""
     crop: bool = False
@@ -67,10 +77,15 @@ class RemoveBgParams:
     """With `crop`: free space on each side, as a share of the longer side of the box, 0-1."""
     mask_only: bool = False
     """Answer the matte itself as a grey image."""
+    width: int = 0
+    height: int = 0
+    """The result's size in pixels, with the product in its middle; 0 leaves the product where and as large as it is."""
+    fill: float = 1.0
+    """With `width` and `height`: the product's share of the frame, of its height or its width, whichever is the tighter."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class UpscaleParams:
+class UpscaleParams(FileParams):
     scale: Literal[1, 2, 4] = 1
     width: int | None = None
     height: int | None = None
@@ -79,7 +94,7 @@ class UpscaleParams:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ExpandParams:
+class ExpandParams(FileParams):
     width: int
     height: int
     """The result's size in pixels."""

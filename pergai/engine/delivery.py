@@ -6,8 +6,10 @@ import hashlib
 import os
 from pathlib import Path
 
+import msgspec
+
 from pergai.cards.structs import PipelineCard
-from pergai.engine.core import Fidelity, Job, Outcome, Reference, Result
+from pergai.engine.core import Fidelity, FileParams, Job, Outcome, Reference, Result
 from pergai.errors import JobError
 from pergai.imaging.decode import decode
 from pergai.imaging.encode import ImageFormat, encode
@@ -21,14 +23,12 @@ def deliver(job: Job, outcome: Outcome, *, pipeline: PipelineCard) -> Result:
 
     The encoded bytes are decoded again, so no file is ever delivered that does not open. Renaming the file and syncing
     its folder is up to the storage. Raises ProductAltered beyond the limits of `imaging/fidelity.py`, TooLarge when
-    the format cannot hold the size.
+    the format cannot hold the size, JobError when the file has more bytes than asked for.
     """
     if outcome.reference is not None:
         # Before a codec can hide anything: here the product must be exact, whatever the format.
         require(receipt(outcome.reference.pixels, outcome.reference.where, outcome.pixels), EXACT)
-    content = encode(
-        outcome.pixels, outcome.alpha, job.format, grey=outcome.grey, xmp=_provenance(job, outcome, pipeline)
-    )
+    content = _encoded(job, outcome, pipeline)
     height, width = outcome.pixels.shape[:2]
     stored = decode(content, max_pixels=width * height)
     if (stored.width, stored.height) != (width, height):
@@ -48,6 +48,19 @@ def deliver(job: Job, outcome: Outcome, *, pipeline: PipelineCard) -> Result:
         details=dict(outcome.details),
         fidelity=fidelity,
     )
+
+
+def _encoded(job: Job, outcome: Outcome, pipeline: PipelineCard) -> bytes:
+    wanted = msgspec.convert(job.params, FileParams)
+    xmp = _provenance(job, outcome, pipeline)
+    content = encode(outcome.pixels, outcome.alpha, job.format, grey=outcome.grey, xmp=xmp)
+    if wanted.max_bytes and len(content) > wanted.max_bytes:
+        # Not at a lower quality: there the product would differ by more than its receipt allows.
+        raise JobError(
+            f"the {job.format} has {len(content):,} bytes, at most {wanted.max_bytes:,} are allowed; "
+            "ask for a smaller resolution or for another format"
+        )
+    return content
 
 
 def _provenance(job: Job, outcome: Outcome, pipeline: PipelineCard) -> bytes:

@@ -13,7 +13,8 @@ from scipy import ndimage
 from pergai.engine.core import Desk, Job, Outcome, Reference, RemoveBgParams
 from pergai.errors import NoProductFound
 from pergai.imaging.decode import decode
-from pergai.imaging.picture import Alpha, Matte
+from pergai.imaging.picture import RGB, Alpha, Matte
+from pergai.imaging.placement import Spot, place
 from pergai.runners.cutout import cut_out
 
 ROLE = "segment"
@@ -34,7 +35,8 @@ class RemoveBg:
     """Runner `remove-bg`. Parameters: RemoveBgParams."""
 
     async def run(self, job: Job, desk: Desk) -> Outcome:
-        """RGBA at the source's size; opaque with `background`; grey with `mask_only`; smaller or larger with `crop`.
+        """RGBA at the source's size; opaque with `background`; grey with `mask_only`; smaller or larger with `crop`; in
+        a frame of its own with `width` and `height`.
 
         Raises UnreadableImage, TooLarge, NoProductFound, ModelUnavailable.
         """
@@ -49,7 +51,9 @@ class RemoveBg:
 def compose(matte: Matte, params: RemoveBgParams, model: str, notes: tuple[str, ...] = ()) -> Outcome:
     """What the parameters make of a matte."""
     alpha, pixels = matte.alpha, matte.foreground
-    if params.crop:
+    if params.width:
+        alpha, pixels = _centred(matte, params)
+    elif params.crop:
         frame = _product_frame(alpha, params.margin)
         alpha, pixels = _cut(alpha, frame), _cut(pixels, frame)
     if params.mask_only:
@@ -59,6 +63,14 @@ def compose(matte: Matte, params: RemoveBgParams, model: str, notes: tuple[str, 
         solid = _over(pixels, alpha, bytes.fromhex(params.background.removeprefix("#")))
         return Outcome(pixels=solid, reference=reference, model=model, ai_made="enhanced", notes=notes)
     return Outcome(pixels=pixels, alpha=alpha, reference=reference, model=model, ai_made="enhanced", notes=notes)
+
+
+def _centred(matte: Matte, params: RemoveBgParams) -> tuple[Alpha, RGB]:
+    spot = Spot(height=params.fill, width=params.fill, x=0.5, y=0.5, anchor="center")
+    placed = place(matte, params.width, params.height, spot)
+    if placed is None:
+        raise NoProductFound("no product was found in the image")
+    return placed.alpha, placed.foreground
 
 
 def _over(pixels: npt.NDArray[np.uint8], alpha: Alpha, colour: bytes) -> npt.NDArray[np.uint8]:

@@ -127,11 +127,12 @@ class Generations:
         waited_for: bool,
     ) -> list[Generation]:
         most = self._settings.limits.result_megapixels
+        preset = requests.preset(asked, self._catalogue.presets)
         match kind:
             case "scene":
-                columns = requests.scene(asked, self._catalogue.scenes, pipeline, most)
+                columns = requests.scene(asked, self._catalogue.scenes, preset, pipeline, most)
             case "remove-bg":
-                columns = requests.remove_bg(asked, product)
+                columns = requests.remove_bg(asked, product, preset, pipeline, most)
             case "upscale":
                 columns = requests.upscale(asked, product, pipeline, most)
             case "expand":
@@ -156,7 +157,7 @@ class Generations:
                 seed=seed + variant,
                 variant=variant,
                 request_id=request_id,
-                format=asked.get("format") or "png",
+                format=asked.get("format") or (preset.format if preset else "png"),
                 source_key=product.image_key,
                 source_sha256=product.image_sha256,
                 webhook_url=webhook_url,

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
-from pergai.cards.structs import PipelineCard, SceneCard
+from pergai.cards.structs import PipelineCard, PresetCard, SceneCard
 from pergai.engine.core import ExpandParams, Placement, RemoveBgParams, SceneParams, UpscaleParams
 from pergai.errors import FieldError, InvalidRequest, PergaiError, UnknownScene
 from pergai.imaging.ratios import canvas_size, expand_size, parse_ratio, parse_resolution
@@ -26,10 +26,27 @@ def wrong(pointer: str, detail: str) -> InvalidRequest:
     return InvalidRequest(detail, errors=[FieldError(pointer, detail)])
 
 
+def preset(asked: Mapping[str, Any], presets: Mapping[str, PresetCard]) -> PresetCard | None:
+    """The preset that is asked for, if any."""
+    name = asked.get("preset")
+    if name is None:
+        return None
+    if name not in presets:
+        raise wrong("/preset", f"{name[:100]!r} is not a preset; choose one of {', '.join(presets)}")
+    return presets[name]
+
+
 def scene(
-    asked: Mapping[str, Any], scenes: Mapping[str, SceneCard], pipeline: PipelineCard, max_megapixels: float
+    asked: Mapping[str, Any],
+    scenes: Mapping[str, SceneCard],
+    preset: PresetCard | None,
+    pipeline: PipelineCard,
+    max_megapixels: float,
 ) -> dict[str, Any]:
-    """`asked`: scene, customPrompt, negativePrompt, aspectRatio, resolution, placement, view, shadow."""
+    """`asked`: scene, prompt, negative_prompt, aspect_ratio, resolution, placement, view, shadow."""
+    asked = _with_preset(asked, preset)
+    if not asked.get("scene"):
+        raise wrong("/scene", f"scene is required; choose one of {', '.join(scenes)}, or a preset that has one")
     card = scenes.get(asked["scene"])
     if card is None:
         detail = f"{asked['scene'][:100]!r} is not a scene; choose one of {', '.join(scenes)}"
@@ -42,6 +59,7 @@ def scene(
         width, height = canvas_size(shape, resolution, DEFAULT_BUDGET)
     _require_size(width, height, pipeline, max_megapixels, "/resolution" if resolution else "/aspectRatio")
     params = SceneParams(
+        **_file(preset),
         scene=card.id,
         width=width,
         height=height,
@@ -62,24 +80,56 @@ def scene(
     }
 
 
-def remove_bg(asked: Mapping[str, Any], product: Any) -> dict[str, Any]:
-    """`asked`: background, crop, margin, mask_only."""
-    background = (asked.get("background") or "").lower()
+def _with_preset(asked: Mapping[str, Any], preset: PresetCard | None) -> dict[str, Any]:
+    """What is asked of a scene; the preset fills what is left out. A shape of one's own leaves only its pixels to the preset."""
+    if preset is None:
+        return dict(asked)
+    placement = {"scale": preset.fill, "x": 0.5, "y": 0.5, "anchor": "center"}
+    own = {name: value for name, value in (asked.get("placement") or {}).items() if value not in (None, "auto")}
+    return {
+        **asked,
+        "scene": asked.get("scene") or preset.scene,
+        "aspect_ratio": asked.get("aspect_ratio") or f"{preset.width}:{preset.height}",
+        "resolution": asked.get("resolution") or f"{preset.width}x{preset.height}",
+        "placement": {**placement, **own},
+    }
+
+
+def _file(preset: PresetCard | None) -> dict[str, Any]:
+    """The fields of FileParams."""
+    return {"preset": preset.id, "max_bytes": preset.max_bytes} if preset else {}
+
+
+def remove_bg(
+    asked: Mapping[str, Any], product: Any, preset: PresetCard | None, pipeline: PipelineCard, max_megapixels: float
+) -> dict[str, Any]:
+    """`asked`: background, crop, margin, mask_only. A preset sets the size and puts the product into its middle."""
+    background = (asked.get("background") or (preset.background if preset else "")).lower()
     background = COLOURS.get(background, background)
     if background in ("", "transparent"):
         background = ""
     elif not re.fullmatch(r"#[0-9a-f]{6}", background):
         raise wrong("/background", f"background must be #rrggbb, transparent or one of {', '.join(COLOURS)}")
+    crop, margin = bool(asked.get("crop")), asked.get("margin")
+    if crop and preset:
+        raise wrong("/crop", f"crop and preset exclude each other: {preset.id} is {preset.width}x{preset.height}")
+    if margin and not (crop or preset):
+        raise wrong("/margin", "margin needs crop: true or a preset")
+    frame: dict[str, Any] = {}
+    if preset:
+        _require_size(preset.width, preset.height, pipeline, max_megapixels, "/preset")
+        fill = preset.fill if margin is None else 1 / (1 + 2 * margin)
+        frame = {"width": preset.width, "height": preset.height, "fill": fill}
     params = RemoveBgParams(
         background=background,
-        crop=bool(asked.get("crop")),
-        margin=float(asked.get("margin") or 0.0),
+        crop=crop,
+        margin=float(margin or 0.0),
         mask_only=bool(asked.get("mask_only")),
+        **frame,
+        **_file(preset),
     )
-    if params.margin and not params.crop:
-        raise wrong("/margin", "margin needs crop: true")
-    size = {} if params.crop else {"width": product.width, "height": product.height}
-    return {**size, "params": asdict(params)}
+    width, height = (None, None) if crop else (product.width, product.height)
+    return {"width": params.width or width, "height": params.height or height, "params": asdict(params)}
 
 
 def upscale(asked: Mapping[str, Any], product: Any, pipeline: PipelineCard, max_megapixels: float) -> dict[str, Any]:

@@ -137,6 +137,11 @@ INVALID = [
     ("/generations", SCENE | {"customPrompt": "x" * 20_001}, "/customPrompt"),
     ("/tools/remove-bg", {"background": "mauve-ish"}, "/background"),
     ("/tools/remove-bg", {"margin": 0.1}, "/margin"),
+    ("/tools/remove-bg", {"preset": "amazon", "crop": True}, "/crop"),
+    ("/tools/remove-bg", {"preset": "bazaar"}, "/preset"),
+    ("/generations", {"preset": "bazaar"}, "/preset"),
+    ("/generations", {}, "/scene"),
+    ("/generations", {"preset": "instagram-story"}, "/scene"),
     ("/tools/expand", {}, "/ratio"),
     ("/tools/expand", {"ratio": "1:0"}, "/ratio"),
     ("/tools/expand", {"ratio": "1:1", "resolution": "99999x99999"}, "/resolution"),
@@ -161,6 +166,7 @@ def test_a_wrong_field_is_named_by_its_pointer(
         ("category", "/products", PRODUCT | {"category": "weapons"}),
         ("scene", "/generations", SCENE | {"scene": "moon"}),
         ("aiProvider", "/generations", SCENE | {"aiProvider": "gpt"}),
+        ("preset", "/generations", SCENE | {"preset": "bazaar"}),
     ],
 )
 def test_an_unknown_choice_names_the_choices(
@@ -171,6 +177,7 @@ def test_an_unknown_choice_names_the_choices(
     choices = {
         "category": [category["id"] for category in client.get("/categories").json()],
         "scene": [template["id"] for template in client.get("/templates").json()],
+        "preset": [preset["id"] for preset in client.get("/presets").json()],
         "aiProvider": [provider["name"] for provider in client.get("/providers").json()],
     }[field]
 

@@ -88,6 +88,7 @@ MATRIX: dict[tuple[str, str], list[Row]] = {
     ],
     ("GET", "/categories"): [Shared(lambda client, other: client.get("/categories"))],
     ("GET", "/templates"): [Shared(lambda client, other: client.get("/templates"))],
+    ("GET", "/presets"): [Shared(lambda client, other: client.get("/presets"))],
     ("GET", "/providers"): [Shared(lambda client, other: client.get("/providers"))],
     ("POST", "/uploads"): [
         Makes(lambda client, other: client.post("/uploads", files={"file": ("x.png", small_png(), "image/png")})),

@@ -13,7 +13,7 @@ import pytest
 from pergai.cards.structs import PipelineCard
 from pergai.engine.core import ImageFormat, Job, Outcome, Reference
 from pergai.engine.delivery import deliver
-from pergai.errors import ProductAltered, TooLarge
+from pergai.errors import JobError, ProductAltered, TooLarge
 from pergai.imaging.decode import decode, probe
 from pergai.imaging.fidelity import LIMITS
 from pergai.imaging.picture import RGB
@@ -139,6 +139,16 @@ def test_a_cut_out_keeps_its_alpha_and_a_matte_its_single_channel(job: Job, outc
     matte = Outcome(pixels=np.dstack([alpha] * 3), grey=True, ai_made="enhanced")
     deliver(job, matte, pipeline=PIPELINE)
     assert probe(Path(job.target)).mode == "L"
+
+
+def test_a_file_keeps_within_its_limit_of_bytes_or_is_not_delivered(job: Job, outcome: Outcome) -> None:
+    bytes = deliver(job, outcome, pipeline=PIPELINE).bytes
+    enough = replace(job, params={**job.params, "max_bytes": bytes})
+    assert deliver(enough, outcome, pipeline=PIPELINE).bytes == bytes
+    Path(job.target).unlink()
+    with pytest.raises(JobError, match=f"at most {bytes - 1:,} are allowed"):
+        deliver(replace(job, params={**job.params, "max_bytes": bytes - 1}), outcome, pipeline=PIPELINE)
+    assert not Path(job.target).exists()
 
 
 def test_a_format_that_cannot_hold_the_size_says_so(job: Job) -> None:

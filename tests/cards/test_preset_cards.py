@@ -1,0 +1,61 @@
+"""Preset cards: what ships, and a studio's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pergai.cards.catalogue import load_catalogue
+from pergai.errors import CardError
+from pergai.paths import Home
+
+OWN = """
+title = "Our shop"
+source = "our own style guide"
+width = 900
+height = 1200
+fill = 0.7
+"""
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    (tmp_path / "presets").mkdir()
+    return Home(tmp_path)
+
+
+def write(home: Home, text: str, name: str = "ours") -> None:
+    (home.overlay("presets") / f"{name}.toml").write_text(text)
+
+
+def test_every_preset_says_where_its_rules_stand_and_that_they_change() -> None:
+    presets = load_catalogue().presets
+    assert {"amazon", "ebay", "etsy", "google-merchant", "shopify"} <= set(presets)
+    assert all("may have changed" in preset.source for preset in presets.values())
+
+
+def test_a_studios_own_preset_joins_and_replaces(home: Home) -> None:
+    write(home, OWN)
+    write(home, OWN, "amazon")
+    presets = load_catalogue(home).presets
+    assert presets["ours"].height == 1200
+    assert presets["amazon"].title == "Our shop"
+    assert "ebay" in presets
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        (OWN + 'scene = "moon"', "scene: 'moon' is not one of"),
+        (OWN + 'format = "gif"', "format"),
+        (OWN + 'background = "mauve"', "background"),
+        (OWN.replace("0.7", "1.7"), "fill"),
+        (OWN + "colour = 1", "colour"),
+    ],
+)
+def test_a_wrong_field_is_named_with_its_file(home: Home, text: str, named: str) -> None:
+    write(home, text)
+    with pytest.raises(CardError, match=named) as raised:
+        load_catalogue(home)
+    assert "ours.toml" in raised.value.detail
