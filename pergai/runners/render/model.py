@@ -80,13 +80,24 @@ class Renderer:
         scene = mi.load_dict(_scene(mi, take))
         path = mi.load_dict({"type": "path", "max_depth": take.depth, "rr_depth": 4})
         guide = mi.load_dict({"type": "aov", "aovs": "albedo:albedo,normal:sh_normal"})
-        seed = take.seed % 2**32
-        colour = np.array(mi.render(scene, integrator=path, spp=take.samples, seed=seed), np.float32)[..., :3]
-        aovs = np.array(mi.render(scene, integrator=guide, spp=self.guide_samples, seed=seed), np.float32)
+        colour = _average(mi, scene, path, take.samples, take.seed)[..., :3]
+        aovs = _average(mi, scene, guide, self.guide_samples, take.seed)
         albedo, normal = aovs[..., -6:-3], aovs[..., -3:]
         if not np.isfinite(colour).any():
             raise JobError("the renderer returned no light at all")
         return Light(denoise(_without_fireflies(colour), albedo, normal), albedo, normal)
+
+
+def _average(mi: Any, scene: Any, integrator: Any, samples: int, seed: int) -> Floats:
+    """The mean of `samples` renders of one path a pixel. The vectorised variants add the paths of a pixel up in any order,
+    and floats then differ in their last bits from run to run; one path at a time, there is no order, and less memory."""
+    total: Floats | None = None
+    for number in range(samples):
+        one = np.array(mi.render(scene, integrator=integrator, spp=1, seed=(seed * 4096 + number) % 2**32), np.float32)
+        total = one if total is None else total + one
+    if total is None:
+        raise ValueError("at least one sample is needed")
+    return total / np.float32(samples)
 
 
 def load(card: ModelCard, folder: Path, device: str) -> Renderer:  # noqa: ARG001 - the signature of all loaders
