@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from pergai.cards.catalogue import Catalogue, load_catalogue
+from pergai.cards.catalogue import load_catalogue
 from pergai.cards.structs import HubSource, ModelCard, PipelineCard
 from pergai.cards.weights import unpinned
 from pergai.errors import CardError, ProviderUnavailable
@@ -83,7 +84,7 @@ def test_without_a_fallback_it_is_refused_with_the_reason(bare: Path) -> None:
     alone = {id: msgspec.structs.replace(card, fallback="") for id, card in cards.pipelines.items()}
     providers = Providers(
         load_settings("gpu"),
-        Catalogue(models=cards.models, pipelines=alone, scenes=cards.scenes, categories=cards.categories),
+        replace(cards, pipelines=alone),
     )
     with pytest.raises(ProviderUnavailable, match="pergai models pull lcm-dreamshaper"):
         providers.resolve("nano-banana", "scene")
@@ -94,7 +95,7 @@ def test_a_licence_that_forbids_commerce_is_refused_until_it_is_accepted(
 ) -> None:
     cards = load_catalogue()
     models = {**cards.models, "u2netp": msgspec.structs.replace(cards.models["u2netp"], commercial_use=False)}
-    catalogue = Catalogue(models=models, pipelines=cards.pipelines, scenes=cards.scenes, categories=cards.categories)
+    catalogue = replace(cards, models=models)
     with pytest.raises(ProviderUnavailable, match="accept_licences"):
         Providers(load_settings("embedded"), catalogue).resolve("nano-banana", "remove-bg")
     monkeypatch.setenv("PERGAI_ACCEPT_LICENCES", '["u2netp"]')

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 from bench import card
 
-from pergai.cards.catalogue import Catalogue, load_catalogue
+from pergai.cards.catalogue import load_catalogue
 from pergai.cards.structs import PipelineCard
 from pergai.engine.core import Job, Progress, Result
 from pergai.engine.device import DeviceLoop
@@ -70,12 +71,7 @@ def studio(weights: Path, weights_folder: Path, tmp_path: Path) -> Studio:
         pipeline("expand4", "expand", "sd4", strength=0.9),
         msgspec.structs.replace(pipeline("shut", "scene", "sd9"), unavailable="nobody is at home"),
     ]
-    catalogue = Catalogue(
-        models=models,
-        pipelines={one.id: one for one in cards},
-        scenes=packaged.scenes,
-        categories=packaged.categories,
-    )
+    catalogue = replace(packaged, models=models, pipelines={one.id: one for one in cards})
 
     def load(name: str) -> tuple[Any, int]:
         folder = (weights if name in ("sd9", "sd4") else weights_folder) / name
