@@ -124,7 +124,9 @@ def _device(settings: Settings) -> Finding:
 def _memory(settings: Settings) -> Finding:
     """Enough for the largest model of the profile, next to the picture it works on."""
     available = psutil.virtual_memory().available // MIB
-    largest = max(_needed(settings), key=lambda card: card.memory_mib, default=None)
+    providers = _providers(settings)
+    needed = providers.needed_models() if providers else []
+    largest = max(needed, key=lambda card: card.memory_mib, default=None)
     if largest is None:
         return Finding(subject="memory", level="ok", detail=f"{available} MiB free")
     detail = f"{available} MiB free; {largest.id}, the largest model of the profile, takes {largest.memory_mib} MiB"
@@ -303,22 +305,26 @@ def _profile(settings: Settings) -> Finding:
     return Finding(subject="profile", level="ok", detail=detail)
 
 
-def _needed(settings: Settings) -> list[ModelCard]:
+def _providers(settings: Settings) -> Providers | None:
     try:
-        return Providers(settings, load_catalogue(settings.paths)).needed_models()
+        return Providers(settings, load_catalogue(settings.paths))
     except PergaiError:  # told by _profile
-        return []
+        return None
 
 
 def _weights(settings: Settings) -> Iterator[Finding]:
     folder = settings.paths.weights
-    for card in _needed(settings):
+    providers = _providers(settings)
+    for card in providers.needed_models() if providers else ():
         status = weights.status(card, weights.folder_of(card, folder))
         subject = f"weights of {card.id}"
         if status == "present":
             yield Finding(subject=subject, level="ok", detail=f"present and verified, {card.licence}")
             continue
         advice = f"pergai models pull {card.id}"
+        if status == "missing" and providers and providers.is_replaced(card.id):
+            yield Finding(subject=subject, level="note", detail="missing; a fallback does its work", advice=advice)
+            continue
 
         def pull(card: ModelCard = card) -> object:
             return weights.pull(card, folder, offline=settings.offline)

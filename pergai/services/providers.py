@@ -94,6 +94,16 @@ class Providers:
         }
         return list(cards.values())
 
+    def is_replaced(self, model: str) -> bool:
+        """Whether everything that needs this model has a fallback that can do its task here."""
+        needing = [
+            offer
+            for name in self._providers
+            for offer in self.offers(name)
+            if model in (card.id for card in offer.models)
+        ]
+        return all(offer.fallback is not None for offer in needing)
+
     def _offer(self, pipeline_id: str, task: Task) -> TaskOffer:
         pipeline = self._catalogue.pipelines[pipeline_id]
         models = tuple(self._catalogue.models[id] for id in pipeline.models.values())
