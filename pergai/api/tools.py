@@ -1,6 +1,6 @@
 """Tools: each makes a generation of its kind and waits a while for it."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from litestar import Controller, Response, post
 from litestar.params import JSONBody
@@ -19,11 +19,13 @@ class RemoveBgRequest(JobRequest, kw_only=True):
     background: Annotated[str, Meta(max_length=32)] | None = None
     """`#rrggbb`, transparent, white, black or grey; transparent when it is left out."""
     crop: bool = False
-    """Crop to the product."""
+    """Crop to the product and its shadow."""
     margin: Annotated[float, Meta(ge=0, le=1)] | None = None
     """With `crop` or `preset`: free space on each side, as a share of the product's longer side."""
     mask_only: bool = False
     """The matte itself, as a grey image."""
+    shadow: Literal["none", "soft", "hard"] = "none"
+    """A rendered contact shadow, in the alpha channel or on the background."""
 
 
 class UpscaleRequest(JobRequest, kw_only=True):

@@ -72,11 +72,13 @@ class RemoveBgParams(FileParams):
     background: str = ""
     """"" leaves it transparent; else "#rrggbb"."""
     crop: bool = False
-    """Crop to the product's bounding box."""
+    """Crop to the bounding box of the product and its shadow."""
     margin: float = 0.0
     """With `crop`: free space on each side, as a share of the longer side of the box, 0-1."""
     mask_only: bool = False
     """Answer the matte itself as a grey image."""
+    shadow: Literal["none", "soft", "hard"] = "none"
+    """A rendered contact shadow, in the alpha channel or on the background."""
     width: int = 0
     height: int = 0
     """The result's size in pixels, with the product in its middle; 0 leaves the product where and as large as it is."""

@@ -103,7 +103,7 @@ def _file(preset: PresetCard | None) -> dict[str, Any]:
 def remove_bg(
     asked: Mapping[str, Any], product: Any, preset: PresetCard | None, pipeline: PipelineCard, max_megapixels: float
 ) -> dict[str, Any]:
-    """`asked`: background, crop, margin, mask_only. A preset sets the size and puts the product into its middle."""
+    """`asked`: background, crop, margin, mask_only, shadow. A preset sets the size and puts the product into its middle."""
     background = (asked.get("background") or (preset.background if preset else "")).lower()
     background = COLOURS.get(background, background)
     if background in ("", "transparent"):
@@ -115,6 +115,13 @@ def remove_bg(
         raise wrong("/crop", f"crop and preset exclude each other: {preset.id} is {preset.width}x{preset.height}")
     if margin and not (crop or preset):
         raise wrong("/margin", "margin needs crop: true or a preset")
+    shadow, mask_only = asked.get("shadow") or "none", bool(asked.get("mask_only"))
+    if shadow != "none" and mask_only:
+        raise wrong("/shadow", "a matte has no shadow; leave shadow or maskOnly out")
+    if shadow != "none" and "engine" not in pipeline.models:
+        raise wrong(
+            "/shadow", f"{pipeline.id} has no renderer for shadows (`models.engine` of its card); only none is possible"
+        )
     frame: dict[str, Any] = {}
     if preset:
         _require_size(preset.width, preset.height, pipeline, max_megapixels, "/preset")
@@ -124,7 +131,8 @@ def remove_bg(
         background=background,
         crop=crop,
         margin=float(margin or 0.0),
-        mask_only=bool(asked.get("mask_only")),
+        mask_only=mask_only,
+        shadow=shadow,  # type: ignore[arg-type]
         **frame,
         **_file(preset),
     )

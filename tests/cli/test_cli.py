@@ -130,7 +130,7 @@ def test_the_list_of_models_says_what_the_profile_needs(home: Path, weights_fold
 def test_providers_says_which_pipeline_does_what(home: Path, weights_folder: Path) -> None:
     done = pergai("providers", "--config", "embedded", home=home, PERGAI_WEIGHTS=str(weights_folder))
     rows = [line.split("\t") for line in done.stdout.splitlines()]
-    assert ["nano-banana", "remove-bg (default)", "cutout", "u2netp", "yes"] in rows
+    assert ["nano-banana", "remove-bg (default)", "cutout", "u2netp, mitsuba", "yes"] in rows
 
 
 def test_settings_is_the_table_of_every_setting() -> None:

@@ -139,6 +139,8 @@ INVALID = [
     ("/tools/remove-bg", {"margin": 0.1}, "/margin"),
     ("/tools/remove-bg", {"preset": "amazon", "crop": True}, "/crop"),
     ("/tools/remove-bg", {"preset": "bazaar"}, "/preset"),
+    ("/tools/remove-bg", {"shadow": "long"}, "/shadow"),
+    ("/tools/remove-bg", {"shadow": "soft", "maskOnly": True}, "/shadow"),
     ("/generations", {"preset": "bazaar"}, "/preset"),
     ("/generations", {}, "/scene"),
     ("/generations", {"preset": "instagram-story"}, "/scene"),

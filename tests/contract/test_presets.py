@@ -65,6 +65,17 @@ def test_what_a_request_names_wins(shop: Shop) -> None:
     assert share(pixels[..., 3] >= 16) == pytest.approx(0.5, abs=0.02)
 
 
+def test_a_preset_and_a_shadow_go_together(shop: Shop) -> None:
+    record = ended(shop, "/tools/remove-bg", preset="ebay", shadow="soft", background="transparent", format="png")
+
+    pixels = np.asarray(picture(record))
+    assert pixels.shape == (1600, 1600, 4)
+    shadow = (pixels[..., 3] > 20) & (pixels[..., 3] < 200) & (pixels[..., :3].max(axis=-1) == 0)
+    assert shadow.sum() > 500
+    assert record["model"] == "u2netp+mitsuba"
+    assert record["fidelity"]["maxDifference"] == 0
+
+
 def test_a_scene_takes_the_presets_set_shape_and_product_size(shop: Shop) -> None:
     body = {"preset": "amazon", "resolution": "400x400", "format": "png"}
     record = ended(shop, "/generations", **body)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from pergai.cards.catalogue import load_catalogue
 from pergai.cards.structs import ModelCard
@@ -18,6 +18,7 @@ from pergai.imaging.picture import Matte, Picture
 from pergai.runners import segment
 from pergai.runners.cutout import cut_out
 from pergai.runners.remove_bg import RemoveBg
+from pergai.runners.render import model as render
 from tests.runners.desk import WEIGHTS, BenchDesk, real_model
 
 
@@ -134,6 +135,81 @@ def test_a_file_that_is_no_image_is_refused(shared: BenchDesk, tmp_path: Path) -
     path.write_text("not an image")
     with pytest.raises(UnreadableImage):
         remove(shared, path)
+
+
+# --- its shadow ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def stage(net: Model, tmp_path_factory: pytest.TempPathFactory) -> BenchDesk:
+    """A desk with the renderer."""
+    catalogue = load_catalogue()
+    models = {"u2netp": net, "mitsuba": real_model(render.load, "mitsuba")}
+    return BenchDesk(catalogue.pipelines["cutout"], models, tmp_path_factory.mktemp("cache"), catalogue.scenes)
+
+
+@pytest.fixture(scope="module")
+def can(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A can that is cut out already, in the middle of its picture."""
+    big = Image.new("RGBA", (1280, 960))
+    draw = ImageDraw.Draw(big)
+    draw.rectangle([480, 240, 800, 720], fill=(30, 120, 200, 255))
+    draw.ellipse([480, 690, 800, 750], fill=(30, 120, 200, 255))
+    path = tmp_path_factory.mktemp("products") / "can.png"
+    big.resize((320, 240), Image.Resampling.LANCZOS).save(path)
+    return path
+
+
+def test_a_shadow_lies_in_the_alpha_and_the_product_stays(stage: BenchDesk, can: Path) -> None:
+    bare, out = remove(stage, can), remove(stage, can, shadow="soft")
+    assert bare.alpha is not None
+    assert out.alpha is not None
+    assert out.pixels.shape == bare.pixels.shape
+    solid, beside = bare.alpha == 255, (bare.alpha == 0) & (out.alpha > 0)
+    assert np.array_equal(out.pixels[solid], bare.pixels[solid])
+    assert (out.alpha[solid] == 255).all()
+    assert (out.pixels[beside] == 0).all(), "a shadow is black, and only its alpha says how dark"
+    shadow = np.where(beside, out.alpha, 0)
+    rows = np.flatnonzero((shadow >= 5).any(axis=1))
+    assert rows.min() > 120, "it lies at the foot of the can, which stands from 60 to 187"
+    assert shadow.max() > 25
+    assert 165 < np.unravel_index(shadow.argmax(), shadow.shape)[0] < 195, "it is darkest where the can stands"
+    edge = np.concatenate([out.alpha[0], out.alpha[-1], out.alpha[:, 0], out.alpha[:, -1]])
+    assert edge.max() == 0
+    assert out.model == "u2netp+mitsuba"
+    assert out.ai_made == "composite"
+    assert out.reference is not None
+    assert np.array_equal(out.pixels[out.reference.where], out.reference.pixels[out.reference.where])
+
+
+def test_a_hard_shadow_is_another_one_and_none_is_none(stage: BenchDesk, can: Path) -> None:
+    soft, hard = remove(stage, can, shadow="soft"), remove(stage, can, shadow="hard")
+    bare, none = remove(stage, can), remove(stage, can, shadow="none")
+    assert not np.array_equal(soft.alpha, hard.alpha)
+    assert np.array_equal(bare.alpha, none.alpha)
+    assert none.model == "u2netp"
+
+
+def test_the_same_seed_casts_the_same_shadow(stage: BenchDesk, can: Path) -> None:
+    first, again = remove(stage, can, shadow="soft"), remove(stage, can, shadow="soft")
+    assert np.array_equal(first.alpha, again.alpha)
+
+
+def test_a_shadow_darkens_a_background(stage: BenchDesk, can: Path) -> None:
+    clear, filled = remove(stage, can, shadow="soft"), remove(stage, can, shadow="soft", background="#ffffff")
+    assert clear.alpha is not None
+    assert filled.alpha is None
+    shadow = (clear.pixels == 0).all(axis=-1) & (clear.alpha > 0)
+    assert np.array_equal(filled.pixels[shadow][:, 0], 255 - clear.alpha[shadow])
+
+
+def test_a_crop_keeps_the_shadow_that_can_be_seen(stage: BenchDesk, can: Path) -> None:
+    bare, cropped = remove(stage, can, crop=True), remove(stage, can, crop=True, shadow="soft")
+    assert bare.alpha is not None
+    assert cropped.alpha is not None
+    assert cropped.alpha.shape[1] > bare.alpha.shape[1]
+    for edge in (cropped.alpha[0], cropped.alpha[-1], cropped.alpha[:, 0], cropped.alpha[:, -1]):
+        assert edge.max() >= 5
 
 
 # --- the cache ---------------------------------------------------------------------------------------

@@ -113,11 +113,10 @@ def finish(plan: Plan, light: Light) -> Outcome:
     look, placed = plan.photo_set.look, plan.placed
     height, width = placed.alpha.shape
     random = np.random.default_rng([plan.seed, 11])
-    colour = fill_behind(light.colour, plan.hidden)
     if look.seamless:
-        picture = develop.seamless(colour, fill_behind(light.albedo, plan.hidden), plan.hidden)
-        background = develop.to_bytes(_enlarged(picture, width, height))
+        background = seamless_ground(plan, light)
     else:
+        colour = fill_behind(light.colour, plan.hidden)
         white = lights.level(plan.photo_set)
         colour = develop.with_bokeh(colour, plan.photo_set.bokeh, white, random)
         picture = _enlarged(develop.tone(colour, look, white), width, height)
@@ -132,6 +131,13 @@ def finish(plan: Plan, light: Light) -> Outcome:
         notes=("product_enlarged",) if placed.scale > 1.5 else (),
         details=plan.details,
     )
+
+
+def seamless_ground(plan: Plan, light: Light) -> RGB:
+    """White with nothing but the shadow, also where the product will hide it."""
+    height, width = plan.placed.alpha.shape
+    colour, albedo = fill_behind(light.colour, plan.hidden), fill_behind(light.albedo, plan.hidden)
+    return develop.to_bytes(_enlarged(develop.seamless(colour, albedo, plan.hidden), width, height))
 
 
 def decide_view(wanted: str, photo_set: PhotoSet, tilt: float | None) -> tuple[DecidedView, float, str]:

@@ -1,0 +1,47 @@
+"""The shadow a cut-out casts where it stands: rendered on the floor of the seamless set, as an alpha channel of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from pergai.engine.core import Placement, SceneParams
+from pergai.errors import NoProductFound
+from pergai.imaging.picture import Alpha, Matte, Picture
+from pergai.imaging.placement import bounding_box
+from pergai.runners.render import shoot
+from pergai.runners.render.model import Light
+from pergai.runners.render.spec import PhotoSet
+
+SET = "white"
+"""Id of the scene card whose floor and lights are used."""
+
+
+def plan(
+    photo_set: PhotoSet,
+    matte: Matte,
+    shadow: Literal["soft", "hard"],
+    *,
+    seed: int,
+    cache: Path,
+) -> shoot.Plan:
+    """A floor under the product exactly where it is on its canvas. Raises NoProductFound when the matte is empty."""
+    height, width = matte.alpha.shape
+    box = bounding_box(matte.alpha)
+    if box is None:
+        raise NoProductFound("no product was found in the image")
+    where = Placement(
+        scale=max(box.width / width, box.height / height),
+        x=(box.left + box.right) / 2 / width,
+        y=(box.top + box.bottom) / 2 / height,
+        anchor="center",
+    )
+    params = SceneParams(scene=SET, width=width, height=height, placement=where, shadow=shadow)
+    return shoot.plan(photo_set, params, Picture(matte.foreground), matte, seed=seed, cache=cache)
+
+
+def cast(plan: shoot.Plan, light: Light) -> Alpha:
+    """How black the shadow is, also where the product hides it; 0 at the picture's border."""
+    return np.asarray(255 - shoot.seamless_ground(plan, light)[..., 0], np.uint8)
