@@ -30,7 +30,8 @@ from pergai.settings import Settings
 
 HEARTBEAT_SECONDS = 15.0
 
-Format = Literal["png", "jpeg", "jpg", "webp", "avif"]
+Format = Literal["png", "jpeg", "jpg", "webp", "avif", "tiff"]
+Dpi = Annotated[int, Meta(ge=1, le=4800, examples=[300])]
 Seed = Annotated[int, Meta(ge=0, le=2**53 - 1000)]
 Count = Annotated[int, Meta(ge=1, le=64)]
 Ratio = Annotated[str, Meta(min_length=1, max_length=32, examples=["1:1", "16:9"])]
@@ -52,6 +53,8 @@ class JobRequest(Request, kw_only=True):
     seed: Seed | None = None
     """The same seed gives the same picture; random when it is left out."""
     format: Format | None = None
+    dpi: Dpi | None = None
+    """Pixels an inch in print, kept in the file; the pixels stay the same."""
     webhook_url: Url | None = None
 
     def asked(self) -> dict[str, Any]:
@@ -127,6 +130,7 @@ class GenerationView(Reply):
     height: int | None
     format: str
     preset: str | None
+    dpi: int | None
     progress: float
     """0 to 1."""
     phase: str | None
@@ -179,6 +183,7 @@ def generation_view(
         height=row.height,
         format=row.format,
         preset=row.params.get("preset") or None,
+        dpi=row.params.get("dpi") or None,
         progress=1.0 if row.status == "completed" else live.progress if live else 0.0,
         phase=live.phase if live else None,
         result_image_path=links.file(row.library, row.result_key) if row.result_key else None,

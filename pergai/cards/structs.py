@@ -176,7 +176,7 @@ class PresetCard(Card, frozen=True, kw_only=True):
     """Id of a scene card, for a request that names none; "" leaves the choice to the request."""
     background: Annotated[str, msgspec.Meta(pattern="^(#[0-9a-f]{6})?$")] = ""
     """Of a cut-out: "#rrggbb"; "" leaves it transparent."""
-    format: Literal["png", "jpeg", "webp", "avif"] = "jpeg"
+    format: Literal["png", "jpeg", "webp", "avif", "tiff"] = "jpeg"
     max_bytes: int = 0
     """Largest file; 0 sets no limit."""
 

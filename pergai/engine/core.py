@@ -19,7 +19,7 @@ from pergai.imaging.picture import RGB, Alpha
 
 T = TypeVar("T")
 
-ImageFormat = Literal["png", "jpeg", "webp", "avif"]
+ImageFormat = Literal["png", "jpeg", "webp", "avif", "tiff"]
 View = Literal["auto", "front", "three-quarter", "top"]
 Shadow = Literal["auto", "none", "soft", "hard"]
 Anchor = Literal["auto", "bottom", "center", "top"]
@@ -51,6 +51,8 @@ class FileParams:
     """Id of the preset card that filled what the request left out."""
     max_bytes: int = 0
     """Largest file; 0 sets no limit."""
+    dpi: int = 0
+    """Pixels an inch in print, kept in the file; 0 says nothing about it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

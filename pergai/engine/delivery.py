@@ -53,7 +53,7 @@ def deliver(job: Job, outcome: Outcome, *, pipeline: PipelineCard) -> Result:
 def _encoded(job: Job, outcome: Outcome, pipeline: PipelineCard) -> bytes:
     wanted = msgspec.convert(job.params, FileParams)
     xmp = _provenance(job, outcome, pipeline)
-    content = encode(outcome.pixels, outcome.alpha, job.format, grey=outcome.grey, xmp=xmp)
+    content = encode(outcome.pixels, outcome.alpha, job.format, grey=outcome.grey, xmp=xmp, dpi=wanted.dpi or None)
     if wanted.max_bytes and len(content) > wanted.max_bytes:
         # Not at a lower quality: there the product would differ by more than its receipt allows.
         raise JobError(

@@ -34,7 +34,7 @@ LOSSY = Limit(32, 4.0)
 """JPEG and AVIF as `encode` writes them. Measured over five photos, film grain, white noise, text and coloured lines:
 at most 27 and 3.21. Any alteration at all is caught before encoding, where the limit is 0."""
 
-LIMITS: dict[ImageFormat, Limit] = {"png": EXACT, "webp": EXACT, "jpeg": LOSSY, "avif": LOSSY}
+LIMITS: dict[ImageFormat, Limit] = {"png": EXACT, "webp": EXACT, "tiff": EXACT, "jpeg": LOSSY, "avif": LOSSY}
 
 
 def receipt(reference: RGB, where: npt.NDArray[np.bool_], pixels: RGB) -> Receipt:

@@ -33,7 +33,7 @@ from pergai.telemetry.metrics import Metrics
 
 log = structlog.get_logger(__name__)
 
-EXTENSION = {"png": "png", "jpeg": "jpg", "webp": "webp", "avif": "avif"}
+EXTENSION = {"png": "png", "jpeg": "jpg", "webp": "webp", "avif": "avif", "tiff": "tif"}
 LONE_CRASHES = 3
 
 

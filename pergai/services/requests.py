@@ -59,7 +59,7 @@ def scene(
         width, height = canvas_size(shape, resolution, DEFAULT_BUDGET)
     _require_size(width, height, pipeline, max_megapixels, "/resolution" if resolution else "/aspectRatio")
     params = SceneParams(
-        **_file(preset),
+        **_file(asked, preset),
         scene=card.id,
         width=width,
         height=height,
@@ -95,9 +95,10 @@ def _with_preset(asked: Mapping[str, Any], preset: PresetCard | None) -> dict[st
     }
 
 
-def _file(preset: PresetCard | None) -> dict[str, Any]:
+def _file(asked: Mapping[str, Any], preset: PresetCard | None = None) -> dict[str, Any]:
     """The fields of FileParams."""
-    return {"preset": preset.id, "max_bytes": preset.max_bytes} if preset else {}
+    own = {"preset": preset.id, "max_bytes": preset.max_bytes} if preset else {}
+    return {**own, "dpi": asked.get("dpi") or 0}
 
 
 def remove_bg(
@@ -134,7 +135,7 @@ def remove_bg(
         mask_only=mask_only,
         shadow=shadow,  # type: ignore[arg-type]
         **frame,
-        **_file(preset),
+        **_file(asked, preset),
     )
     width, height = (None, None) if crop else (product.width, product.height)
     return {"width": params.width or width, "height": params.height or height, "params": asdict(params)}
@@ -152,6 +153,7 @@ def upscale(asked: Mapping[str, Any], product: Any, pipeline: PipelineCard, max_
     width, height = max(1, width), max(1, height)
     _require_size(width * factor, height * factor, pipeline, max_megapixels, "/scale")
     params = UpscaleParams(
+        **_file(asked),
         scale=factor,  # type: ignore[arg-type]
         width=width if any(given) else None,
         height=height if any(given) else None,
@@ -168,7 +170,7 @@ def expand(asked: Mapping[str, Any], product: Any, pipeline: PipelineCard, max_m
         resolution = parse_resolution(asked["resolution"]) if asked.get("resolution") else None
         width, height = expand_size(product.width, product.height, ratio, resolution)
     _require_size(width, height, pipeline, max_megapixels, "/resolution" if resolution else "/ratio")
-    params = ExpandParams(width=width, height=height, prompt=asked.get("prompt") or "")
+    params = ExpandParams(width=width, height=height, prompt=asked.get("prompt") or "", **_file(asked))
     return {
         "prompt": asked.get("prompt"),
         "aspect_ratio": asked["ratio"],

@@ -127,6 +127,7 @@ INVALID = [
     ("/generations", SCENE | {"count": 9}, "/count"),
     ("/generations", SCENE | {"seed": -1}, "/seed"),
     ("/generations", SCENE | {"format": "gif"}, "/format"),
+    ("/generations", SCENE | {"dpi": 0}, "/dpi"),
     ("/generations", SCENE | {"placement": {"scale": 9}}, "/placement/scale"),
     ("/generations", SCENE | {"placement": {"anchor": "moon"}}, "/placement/anchor"),
     ("/generations", SCENE | {"shadow": "moon"}, "/shadow"),

@@ -150,13 +150,28 @@ def test_waiting_jobs_of_a_deleted_product_fail_and_done_ones_stay(shop: Shop) -
 
 
 @pytest.mark.parametrize(
-    ("format", "magic"), [("png", b"\x89PNG"), ("jpeg", b"\xff\xd8\xff"), ("jpg", b"\xff\xd8\xff"), ("webp", b"RIFF")]
+    ("format", "magic"),
+    [("png", b"\x89PNG"), ("jpeg", b"\xff\xd8\xff"), ("jpg", b"\xff\xd8\xff"), ("webp", b"RIFF"), ("tiff", b"II*")],
 )
 def test_a_result_has_the_format_that_was_asked_for(format: str, magic: bytes, shop: Shop) -> None:
     record = cut_out(shop, LATER, format=format, background="white").json()
 
     assert record["status"] == "completed", record["error"]
     assert httpx.get(record["resultImagePath"]).content.startswith(magic)
+
+
+def test_a_print_says_its_size_and_the_address_its_kind(shop: Shop) -> None:
+    record = cut_out(shop, LATER, format="tiff", dpi=300).json()
+
+    assert (record["status"], record["dpi"]) == ("completed", 300), record["error"]
+    assert record["fidelity"]["maxDifference"] == 0
+    answer = httpx.get(record["resultImagePath"])
+    assert answer.headers["content-type"] == "image/tiff"
+    from io import BytesIO
+
+    from PIL import Image
+
+    assert Image.open(BytesIO(answer.content)).info["dpi"] == (300, 300)
 
 
 # --- webhooks ---------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ from pergai.imaging.picture import RGB, Alpha
 from pergai.imaging.provenance import LONGEST_TEXT, SOURCE_TYPES, read_provenance, xmp_packet
 
 FORMATS: tuple[ImageFormat, ...] = get_args(ImageFormat)
-LOSSLESS: tuple[ImageFormat, ...] = ("png", "webp")
+LOSSLESS: tuple[ImageFormat, ...] = ("png", "webp", "tiff")
 RECORD = {
     "generation": "0193",
     "seed": 2**63 - 1,
@@ -127,6 +127,30 @@ def test_a_size_the_format_cannot_hold_is_refused() -> None:
     with pytest.raises(TooLarge, match="16383"):
         encode(ribbon, None, "webp")
     assert decode(encode(ribbon, None, "png")).width == 16_384
+
+
+@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("dpi", [72, 300])
+def test_every_format_keeps_its_size_in_print(cup: RGB, format: ImageFormat, dpi: int) -> None:
+    with Image.open(io.BytesIO(encode(cup, None, format, dpi=dpi))) as image:
+        across, down = image.info.get("dpi") or (image.getexif()[282], image.getexif()[283])
+        assert (float(across), float(down)) == pytest.approx((dpi, dpi), abs=0.01)
+        if format in ("webp", "avif"):
+            assert image.getexif()[296] == 2, "an inch"
+    with Image.open(io.BytesIO(encode(cup, None, format))) as image:
+        assert 282 not in image.getexif()
+
+
+def test_a_size_in_print_changes_no_pixel(cup: RGB) -> None:
+    for format in FORMATS:
+        plain, print_ = encode(cup, None, format), encode(cup, None, format, dpi=300)
+        assert np.array_equal(decode(plain).pixels, decode(print_).pixels)
+
+
+def test_a_tiff_is_compressed_and_has_eight_bits(cup: RGB) -> None:
+    data = encode(cup, fade(cup), "tiff")
+    assert probe(data).mode == "RGBA"
+    assert len(data) < cup.shape[0] * cup.shape[1] * 4
 
 
 # --- colour ----------------------------------------------------------------------------------------
