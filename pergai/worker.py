@@ -43,6 +43,9 @@ from pergai.telemetry import logs
 
 log = structlog.get_logger(__name__)
 
+NICENESS = 10
+"""Where models run on the CPU, the API's answers go before them."""
+
 
 class Outbox:
     """Tells the API process; safe to call from the event loop and from the device thread."""
@@ -83,6 +86,8 @@ async def work(channel: socket.socket) -> None:
     outbox = Outbox(writer)
     catalogue = load_catalogue(home)
     hardware = find_hardware(boot.device)
+    if hardware.kind == "cpu":
+        os.nice(NICENESS)
     budget = boot.memory_mib or hardware.budget_mib
     device = DeviceLoop(
         load=lambda name: _load(catalogue, home, hardware, name),
