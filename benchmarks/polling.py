@@ -1,7 +1,7 @@
 """Polling while the engine works: GET p99 at a steady rate, with the engine idle, busy in its own process (as pergai runs
 it), and busy in the API's process (as it would be without the second process).
 
-    python -m benchmarks.polling [--seconds 20] [--rate 100]
+    python -m benchmarks.polling [--seconds 20] [--rate 50]
 """
 
 from __future__ import annotations
@@ -148,7 +148,7 @@ def measure(rate: float, seconds: float) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=20)
-    parser.add_argument("--rate", type=float, default=100)
+    parser.add_argument("--rate", type=float, default=50)
     parser.add_argument("--serve-inside", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.serve_inside:
