@@ -62,7 +62,12 @@ class Server:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.kill9_api()
+        self.close()
+
+    def close(self) -> None:
+        """End it, if it has not ended by itself, and remove its folder."""
+        if self._process is not None and self._process.poll() is None:
+            self.kill9_api()
         shutil.rmtree(self.home, ignore_errors=True)
 
     def set(self, **variables: object) -> None:
