@@ -42,6 +42,7 @@ from pergai.db.migrations import upgrade
 from pergai.engine.client import EngineClient
 from pergai.engine.wire import boot_of
 from pergai.errors import PergaiError
+from pergai.imaging.credentials import load_identity
 from pergai.services.admin import admin_door, duties
 from pergai.services.collections import Collections
 from pergai.services.dispatcher import Dispatcher
@@ -70,6 +71,8 @@ def create_app(settings: Settings) -> Litestar:
 
     Raises SettingsError or CardError when the profile or a card is wrong.
     """
+    # A wrong certificate must show now, not in the first picture.
+    load_identity(settings.credentials.certificate, settings.credentials.key)
     home = settings.paths
     home.create()
     catalogue = load_catalogue(home)

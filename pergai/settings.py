@@ -84,6 +84,14 @@ class WebhookSettings(Group):
     timeout_seconds: float = Field(10, description="Time for one delivery.")
 
 
+class CredentialSettings(Group):
+    certificate: Path | None = Field(
+        None,
+        description="PEM file of the studio's certificate chain: signs every picture with C2PA Content Credentials.",
+    )
+    key: Path | None = Field(None, description="PEM file of the certificate's private key.")
+
+
 class LogSettings(Group):
     level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Least severe line that is written."
@@ -111,6 +119,7 @@ class Settings(BaseSettings):
     tools: ToolSettings = ToolSettings()
     engine: EngineSettings = EngineSettings()
     webhooks: WebhookSettings = WebhookSettings()
+    credentials: CredentialSettings = CredentialSettings()
     log: LogSettings = LogSettings()
     providers: dict[str, dict[str, str]] = Field(
         default_factory=dict, description="aiProvider names: which pipeline does each task (profiles only)."
@@ -195,7 +204,7 @@ def describe_settings() -> Iterator[tuple[str, Any, str]]:
         group = info.default
         if isinstance(group, Group):
             for key, inner in type(group).model_fields.items():
-                yield f"{name}__{key}", inner.default, inner.description or ""
+                yield f"{name}__{key}", "" if inner.default is None else inner.default, inner.description or ""
         else:
             default = "" if info.default_factory is not None or info.default is None else info.default
             yield name, default, info.description or ""

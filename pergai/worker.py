@@ -36,6 +36,7 @@ from pergai.engine.wire import (
     frame,
     read_to_engine,
 )
+from pergai.imaging.credentials import load_identity
 from pergai.paths import Home
 from pergai.runners import registry
 from pergai.runners.hardware import Hardware, find_hardware
@@ -104,6 +105,7 @@ async def work(channel: socket.socket) -> None:
         cache=home.cache,
         cpu_workers=boot.cpu_workers or max(2, os.cpu_count() or 2),
         job_seconds=boot.job_seconds,
+        identity=load_identity(_path(boot.certificate), _path(boot.certificate_key)),
     )
     device.start()
     outbox.send(
@@ -156,6 +158,10 @@ async def _beat(outbox: Outbox, device: DeviceLoop, hardware: Hardware) -> None:
 def _load(catalogue: Catalogue, home: Home, hardware: Hardware, name: str) -> tuple[Model, int]:
     card = catalogue.models[name]
     return registry.load_model(card, home.weights / card.id, hardware.kind), card.memory_mib
+
+
+def _path(name: str) -> Path | None:
+    return Path(name) if name else None
 
 
 def _die_with_parent() -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import os
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from pergai.cards.structs import PipelineCard
 from pergai.engine.core import Fidelity, FileParams, Job, Outcome, Reference, Result
 from pergai.errors import JobError
+from pergai.imaging.credentials import SIGNED_FORMATS, Identity, sign
 from pergai.imaging.decode import decode
 from pergai.imaging.encode import ImageFormat, encode
 from pergai.imaging.fidelity import EXACT, LIMITS, receipt, require
@@ -18,8 +20,10 @@ from pergai.imaging.picture import Picture
 from pergai.imaging.provenance import xmp_packet
 
 
-def deliver(job: Job, outcome: Outcome, *, pipeline: PipelineCard) -> Result:
+def deliver(job: Job, outcome: Outcome, *, pipeline: PipelineCard, identity: Identity | None = None) -> Result:
     """Encode the outcome, prove that the product is untouched, and write the file at `job.target`, synced.
+
+    With an `identity` the file is signed with Content Credentials, in the formats that can hold them.
 
     The encoded bytes are decoded again, so no file is ever delivered that does not open. Renaming the file and syncing
     its folder is up to the storage. Raises ProductAltered beyond the limits of `imaging/fidelity.py`, TooLarge when
@@ -28,7 +32,7 @@ def deliver(job: Job, outcome: Outcome, *, pipeline: PipelineCard) -> Result:
     if outcome.reference is not None:
         # Before a codec can hide anything: here the product must be exact, whatever the format.
         require(receipt(outcome.reference.pixels, outcome.reference.where, outcome.pixels), EXACT)
-    content = _encoded(job, outcome, pipeline)
+    content = _encoded(job, outcome, pipeline, identity)
     height, width = outcome.pixels.shape[:2]
     stored = decode(content, max_pixels=width * height)
     if (stored.width, stored.height) != (width, height):
@@ -50,10 +54,13 @@ def deliver(job: Job, outcome: Outcome, *, pipeline: PipelineCard) -> Result:
     )
 
 
-def _encoded(job: Job, outcome: Outcome, pipeline: PipelineCard) -> bytes:
+def _encoded(job: Job, outcome: Outcome, pipeline: PipelineCard, identity: Identity | None) -> bytes:
     wanted = msgspec.convert(job.params, FileParams)
-    xmp = _provenance(job, outcome, pipeline)
+    recipe = _recipe(job, outcome, pipeline)
+    xmp = xmp_packet(outcome.ai_made, recipe)
     content = encode(outcome.pixels, outcome.alpha, job.format, grey=outcome.grey, xmp=xmp, dpi=wanted.dpi or None)
+    if identity is not None and job.format in SIGNED_FORMATS:
+        content = sign(content, job.format, identity, ai_made=outcome.ai_made, recipe=recipe, source=Path(job.source))
     if wanted.max_bytes and len(content) > wanted.max_bytes:
         # Not at a lower quality: there the product would differ by more than its receipt allows.
         raise JobError(
@@ -63,23 +70,20 @@ def _encoded(job: Job, outcome: Outcome, pipeline: PipelineCard) -> bytes:
     return content
 
 
-def _provenance(job: Job, outcome: Outcome, pipeline: PipelineCard) -> bytes:
-    return xmp_packet(
-        outcome.ai_made,
-        {
-            "generation": job.id,
-            "kind": job.kind,
-            "provider": job.provider,
-            "pipeline": pipeline.id,
-            "model": outcome.model,
-            "seed": job.seed,
-            "scene": job.params.get("scene"),
-            "prompt": job.params.get("prompt"),
-            "negativePrompt": job.params.get("negative_prompt"),
-            "source": job.source_sha256,
-            "notes": outcome.notes,
-        },
-    )
+def _recipe(job: Job, outcome: Outcome, pipeline: PipelineCard) -> dict[str, Any]:
+    return {
+        "generation": job.id,
+        "kind": job.kind,
+        "provider": job.provider,
+        "pipeline": pipeline.id,
+        "model": outcome.model,
+        "seed": job.seed,
+        "scene": job.params.get("scene"),
+        "prompt": job.params.get("prompt"),
+        "negativePrompt": job.params.get("negative_prompt"),
+        "source": job.source_sha256,
+        "notes": outcome.notes,
+    }
 
 
 def _fidelity(reference: Reference, stored: Picture, format: ImageFormat) -> Fidelity:

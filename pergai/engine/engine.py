@@ -32,6 +32,7 @@ from pergai.errors import (
     SourceUnreadable,
     UnreadableImage,
 )
+from pergai.imaging.credentials import Identity
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
@@ -57,6 +58,7 @@ class Engine:
         cache: Path,
         cpu_workers: int,
         job_seconds: float,
+        identity: Identity | None = None,
     ) -> None:
         self.catalogue = catalogue
         self.cache = cache
@@ -65,6 +67,7 @@ class Engine:
         self.listener = listener
         self._runners = runners
         self._job_seconds = job_seconds
+        self._identity = identity
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     def submit(self, job: Job, *, urgent: bool = False) -> None:
@@ -123,7 +126,7 @@ class Engine:
         runner = self._runners(desk.pipeline.runner)
         outcome: Outcome = await runner.run(job, desk)
         desk.progress(0.95, "encode")
-        result = await desk.cpu(partial(deliver, job, outcome, pipeline=desk.pipeline))
+        result = await desk.cpu(partial(deliver, job, outcome, pipeline=desk.pipeline, identity=self._identity))
         return desk.signed_off(result)
 
 

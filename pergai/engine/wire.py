@@ -24,6 +24,8 @@ class Boot(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     memory_mib: int
     cpu_workers: int
     job_seconds: float
+    certificate: str = ""
+    certificate_key: str = ""
     log_level: str
     log_format: str
 
@@ -37,6 +39,8 @@ def boot_of(settings: Settings) -> Boot:
         memory_mib=settings.engine.memory_mib,
         cpu_workers=settings.engine.cpu_workers,
         job_seconds=settings.engine.job_seconds,
+        certificate=str(settings.credentials.certificate or ""),
+        certificate_key=str(settings.credentials.key or ""),
         log_level=settings.log.level,
         log_format=settings.log.format,
     )

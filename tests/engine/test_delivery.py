@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import hashlib
+import io
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
+import c2pa
 import numpy as np
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from PIL import Image
 
 from pergai.cards.structs import PipelineCard
 from pergai.engine.core import ImageFormat, Job, Outcome, Reference
 from pergai.engine.delivery import deliver
 from pergai.errors import JobError, ProductAltered, TooLarge
+from pergai.imaging.credentials import SIGNED_FORMATS, load_identity
 from pergai.imaging.decode import decode, probe
 from pergai.imaging.fidelity import LIMITS
 from pergai.imaging.picture import RGB
 from pergai.imaging.provenance import SOURCE_TYPES, read_provenance
+from tests.identity import write_identity
 
 PIPELINE = PipelineCard(title="Rendered sets", id="render", runner="render", tasks=("scene",))
 FORMATS: tuple[ImageFormat, ...] = get_args(ImageFormat)
@@ -155,3 +162,20 @@ def test_a_format_that_cannot_hold_the_size_says_so(job: Job) -> None:
     ribbon = Outcome(pixels=np.zeros((16, 16_400, 3), np.uint8))
     with pytest.raises(TooLarge, match="webp"):
         deliver(replace(job, format="webp"), ribbon, pipeline=PIPELINE)
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_a_studio_with_a_certificate_signs_its_files(
+    format: ImageFormat, job: Job, outcome: Outcome, tmp_path: Path, photos: dict[str, RGB]
+) -> None:
+    source = tmp_path / "cup.png"
+    Image.fromarray(photos["coffee"]).save(source)
+    identity = load_identity(*write_identity(tmp_path, ec.generate_private_key(ec.SECP256R1())))
+    result = deliver(replace(job, format=format, source=str(source)), outcome, pipeline=PIPELINE, identity=identity)
+    content = Path(job.target).read_bytes()
+    assert result.sha256 == hashlib.sha256(content).hexdigest()
+    assert result.bytes == len(content)
+    if format not in SIGNED_FORMATS:
+        return
+    with c2pa.Reader(f"image/{format}", io.BytesIO(content)) as reader:
+        assert json.loads(reader.json())["validation_state"] == "Valid"
