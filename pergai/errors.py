@@ -127,6 +127,10 @@ class ProviderUnavailable(InvalidRequest):
     code, title = "provider_unavailable", "The aiProvider is not available here"
 
 
+class PipelineUnavailable(InvalidRequest):
+    code, title = "pipeline_unavailable", "The pipeline is not available here any more"
+
+
 class InvalidRatio(InvalidRequest):
     code, title = "invalid_ratio", "Invalid aspect ratio"
 

@@ -1,8 +1,10 @@
 """Generations: scenes made here, and the records of everything the tools make."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Any, Literal
+from uuid import UUID
 
 import msgspec
 from litestar import Controller, Response, get, post
@@ -115,6 +117,8 @@ class GenerationView(Reply):
     product_id: Id
     request_id: Id
     """The same for all variants of one request."""
+    rerun_of: Id | None
+    """The generation whose request this one repeats."""
     kind: Task
     status: Literal["pending", "processing", "completed", "failed"]
     scene: str | None
@@ -168,6 +172,7 @@ def generation_view(
         id=str(row.id),
         product_id=str(row.product_id),
         request_id=str(row.request_id),
+        rerun_of=str(row.rerun_of) if row.rerun_of else None,
         kind=row.kind,
         status=row.status,
         scene=row.scene,
@@ -224,12 +229,21 @@ class JobDesk:
         self._idempotency_key = idempotency_key
 
     async def answer(self, data: JobRequest, kind: Task, *, default_wait: float = 0.0) -> Response[GenerationView]:
+        return await self._answer(
+            partial(self._generations.create, self._caller.library, kind, data.asked()), default_wait
+        )
+
+    async def answer_again(self, id: UUID | None) -> Response[GenerationView]:
+        """A rerun, which waits as the client prefers, else not at all."""
+        return await self._answer(partial(self._generations.rerun, self._caller.library, id), 0.0)
+
+    async def _answer(
+        self, make: Callable[..., Awaitable[tuple[list[Any], bool]]], default_wait: float
+    ) -> Response[GenerationView]:
         generations, library = self._generations, self._caller.library
         seconds = wait_seconds(self._prefer, default_wait, self._settings.tools.max_wait_seconds)
         with generations.answering(library, self._idempotency_key):
-            rows, replayed = await generations.create(
-                library, kind, data.asked(), idempotency_key=self._idempotency_key, waited_for=seconds > 0
-            )
+            rows, replayed = await make(idempotency_key=self._idempotency_key, waited_for=seconds > 0)
             first = await generations.wait(library, rows[0].id, seconds)
         headers = {"Location": f"{BASE}/generations/{first.id}"}
         if self._prefer and "wait" in self._prefer:
@@ -325,6 +339,16 @@ class GenerationsController(Controller):
     ) -> GenerationView:
         row = await generations.cancel(caller.library, parse_id(generation_id))
         return generation_view(row, links, generations)
+
+    @post(
+        "/{generation_id:str}/rerun",
+        operation_id="rerunGeneration",
+        summary="Make it once more: the same source, seed, pipeline and settings, the same picture",
+        status_code=202,
+        responses=JOB_RESPONSES,
+    )
+    async def rerun_generation(self, generation_id: str, jobs: JobDesk) -> Response[GenerationView]:
+        return await jobs.answer_again(parse_id(generation_id))
 
     @get(
         "/{generation_id:str}/events",

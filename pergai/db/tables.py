@@ -142,6 +142,8 @@ class Generation(SQLModel, table=True):
     report: dict[str, Any] | None = Field(default=None, sa_column=Column(JSON))
     """What the engine said of the result: notes, words, details, fidelity, seconds."""
     webhook_url: str | None = None
+    rerun_of: UUID | None = None
+    """The generation whose request this repeats: always the first one, also when a rerun is run again."""
     crashes: int = 0
     """How often the engine died while this job was in it."""
     lone_crashes: int = 0

@@ -127,6 +127,8 @@ class Job:
     format: ImageFormat = "png"
     target: str = ""
     """Absolute path of the temporary file the result is written to."""
+    rerun_of: str = ""
+    """Id of the generation whose request this repeats; its file then names that one, to be the same to the byte."""
     alone: bool = False
     """A suspect of an earlier crash: nothing else may run beside it."""
 

@@ -72,7 +72,7 @@ def _encoded(job: Job, outcome: Outcome, pipeline: PipelineCard, identity: Ident
 
 def _recipe(job: Job, outcome: Outcome, pipeline: PipelineCard) -> dict[str, Any]:
     return {
-        "generation": job.id,
+        "generation": job.rerun_of or job.id,
         "kind": job.kind,
         "provider": job.provider,
         "pipeline": pipeline.id,

@@ -145,6 +145,7 @@ class Dispatcher:
             format=row.format,  # type: ignore[arg-type]
             target=str(self._files.temp_file(f".{EXTENSION[row.format]}")),
             alone=row.crashes > 0,
+            rerun_of=str(row.rerun_of or ""),
         )
         with suppress(ConnectionError):
             engine.submit(job, urgent=row.priority == 0)

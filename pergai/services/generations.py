@@ -7,7 +7,7 @@ import hashlib
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 import msgspec
@@ -22,6 +22,7 @@ from pergai.errors import (
     Cancelled,
     GenerationNotFound,
     IdempotencyMismatch,
+    NotCompleted,
     ProductNotFound,
     ShuttingDown,
     StillRunning,
@@ -74,8 +75,7 @@ class Generations:
         `asked` holds the fields of the request by their Python names. Raises ProductNotFound, InvalidRequest and its kin,
         QueueFull, QuotaExceeded, StorageFull, ShuttingDown, IdempotencyMismatch.
         """
-        if self._dispatcher.draining:
-            raise ShuttingDown("the server is shutting down; try again in a moment", headers={"Retry-After": "10"})
+        self._require_open()
         fingerprint = _fingerprint(kind, asked)
         if idempotency_key and (known := await self._answered(library, idempotency_key, fingerprint)):
             return known, True
@@ -83,12 +83,49 @@ class Generations:
         product = await self._product(library, asked["product_id"])
         provider, pipeline = self._providers.resolve(asked.get("provider"), kind)
         rows = self._rows(library, kind, asked, product, provider, pipeline, waited_for)
+        return await self._keep(library, rows, idempotency_key, fingerprint)
+
+    async def rerun(
+        self, library: str, id: UUID | None, *, idempotency_key: str | None, waited_for: bool
+    ) -> tuple[list[Any], bool]:
+        """Insert the pending row of a generation that repeats an ended one: the same source, seed, pipeline and settings.
+        Answers like `create`.
+
+        Raises GenerationNotFound, NotCompleted while the first one is waiting or running, ProductNotFound when its product
+        is gone, PipelineUnavailable, UnknownScene or InvalidRequest when it could not be made here any more.
+        """
+        self._require_open()
+        fingerprint = _fingerprint("rerun", {"id": id})
+        if idempotency_key and (known := await self._answered(library, idempotency_key, fingerprint)):
+            return known, True
+        first = await self.get(library, id)
+        if first.status not in (Status.COMPLETED, Status.FAILED):
+            raise NotCompleted(f"this generation is still {first.status}; run it again when it has ended")
+        self._images.require_room()
+        await self._product(library, first.product_id)
+        pipeline = self._providers.pipeline(first.pipeline, first.kind)
+        columns = requests.again(first, self._catalogue.scenes, pipeline, self._settings.limits.result_megapixels)
+        if first.webhook_url:
+            webhooks.require_allowed(first.webhook_url, self._settings.webhooks)
+        row = Generation(
+            **columns, priority=0 if waited_for else 1, request_id=new_id(), rerun_of=first.rerun_of or first.id
+        )
+        return await self._keep(library, [row], idempotency_key, fingerprint)
+
+    def _require_open(self) -> None:
+        if self._dispatcher.draining:
+            raise ShuttingDown("the server is shutting down; try again in a moment", headers={"Retry-After": "10"})
+
+    async def _keep(
+        self, library: str, rows: list[Generation], idempotency_key: str | None, fingerprint: str
+    ) -> tuple[list[Any], bool]:
+        """One transaction: the rows of a request, all of one product, and the key they will be known by."""
         await self._backlog.admit(library, len(rows))
         await self._images.require_quota(library)
         async with self._database.write() as session:
             if idempotency_key and (remembered := await session.get(IdempotencyKey, (library, idempotency_key))):
                 return await self._replay(session, remembered, fingerprint), True
-            if await session.get(Product, product.id) is None:
+            if await session.get(Product, rows[0].product_id) is None:
                 raise ProductNotFound("there is no product with this id in the library of this key")
             session.add_all(rows)
             if idempotency_key:
@@ -255,5 +292,5 @@ class Generations:
         return await self.get(library, row.id)
 
 
-def _fingerprint(kind: Task, asked: Mapping[str, Any]) -> str:
+def _fingerprint(kind: Task | Literal["rerun"], asked: Mapping[str, Any]) -> str:
     return hashlib.sha256(msgspec.json.encode([kind, dict(asked)], order="sorted")).hexdigest()

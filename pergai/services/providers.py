@@ -10,7 +10,7 @@ import msgspec
 from pergai.cards.catalogue import Catalogue
 from pergai.cards.structs import TASKS, ModelCard, PipelineCard, Provider, Task
 from pergai.cards.weights import status
-from pergai.errors import FieldError, ProviderUnavailable, SettingsError, UnknownProvider
+from pergai.errors import FieldError, PipelineUnavailable, ProviderUnavailable, SettingsError, UnknownProvider
 from pergai.settings import Settings
 
 
@@ -77,6 +77,19 @@ class Providers:
             detail = f"{name!r} cannot do {task} here: {offer.unavailable}"
             raise ProviderUnavailable(detail, errors=[FieldError("/aiProvider", detail)])
         return name, offer.pipeline
+
+    def pipeline(self, id: str, task: Task) -> PipelineCard:
+        """The pipeline of an older record, never its fallback: what it made can only be made again by itself.
+
+        Raises PipelineUnavailable with the reason.
+        """
+        card = self._catalogue.pipelines.get(id)
+        if card is None or task not in card.tasks:
+            what = "is not among this server's cards any more" if card is None else f"does not do {task} any more"
+            raise PipelineUnavailable(f"the pipeline {id!r} {what}; ask for a new generation instead")
+        if reason := self._offer(id, task).unavailable:
+            raise PipelineUnavailable(f"the pipeline {id!r} cannot run here now: {reason}")
+        return card
 
     def offers(self, name: str) -> list[TaskOffer]:
         """Everything a provider does, and what keeps it from it."""

@@ -19,6 +19,11 @@ from pergai.imaging.ratios import canvas_size, expand_size, parse_ratio, parse_r
 DEFAULT_BUDGET = 1024 * 1024
 DEFAULT_RATIO = "1:1"
 SCALES = {"1x": 1, "2x": 2, "4x": 4}
+REPEATED = (
+    *("library", "product_id", "kind", "scene", "prompt", "negative_prompt", "provider", "pipeline", "seed", "variant"),
+    *("aspect_ratio", "width", "height", "format", "params", "source_key", "source_sha256", "webhook_url"),
+)
+"""The columns of a generation that say what was asked for."""
 COLOURS = {"white": "#ffffff", "black": "#000000", "grey": "#808080", "gray": "#808080"}
 
 
@@ -178,6 +183,14 @@ def expand(asked: Mapping[str, Any], product: Any, pipeline: PipelineCard, max_m
         "height": height,
         "params": asdict(params),
     }
+
+
+def again(row: Any, scenes: Mapping[str, SceneCard], pipeline: PipelineCard, max_megapixels: float) -> dict[str, Any]:
+    """The columns of a record that is to be made once more; what it asked for must still be allowed."""
+    if row.scene is not None and row.scene not in scenes:
+        raise UnknownScene(f"the scene {row.scene!r} is not among this server's cards any more")
+    _require_size(row.width or 0, row.height or 0, pipeline, max_megapixels, "")
+    return {name: getattr(row, name) for name in REPEATED}
 
 
 def _require_size(width: int, height: int, pipeline: PipelineCard, max_megapixels: float, pointer: str) -> None:

@@ -78,6 +78,7 @@ ELSEWHERE = {
     "idempotency_in_progress": "tests/durability/test_idempotency.py",
     "shutting_down": "between SIGTERM and the closing of the port",
     "provider_unavailable": "below, on a server without weights",
+    "pipeline_unavailable": "test_rerun.py",
     "internal_error": "a bug",
     "not_completed": "a signed URL exists only once the result does",
     "not_ready": "GET /readyz has a shape of its own",

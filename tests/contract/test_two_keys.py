@@ -115,6 +115,11 @@ MATRIX: dict[tuple[str, str], list[Row]] = {
             lambda client, other: client.post(f"/generations/{other.generation['id']}/cancel"), "generation_not_found"
         ),
     ],
+    ("POST", "/generations/{generation_id}/rerun"): [
+        Refused(
+            lambda client, other: client.post(f"/generations/{other.generation['id']}/rerun"), "generation_not_found"
+        ),
+    ],
     ("GET", "/generations/{generation_id}/events"): [
         Refused(
             lambda client, other: client.get(f"/generations/{other.generation['id']}/events"), "generation_not_found"
