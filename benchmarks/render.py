@@ -23,6 +23,7 @@ from pergai.errors import ModelUnavailable
 from pergai.imaging.picture import Matte, Picture
 from pergai.runners.render import model, shoot
 from pergai.runners.render.spec import check
+from pergai.runners.render.subject import stood
 
 REFERENCE_SAMPLES = 256
 
@@ -54,14 +55,14 @@ def measure(scene: str, engine: model.Renderer, size: int, cache: Path) -> dict[
     params = SceneParams(scene=scene, width=size, height=size)
 
     def planned() -> shoot.Plan:
-        return shoot.plan(photo_set, params, source, matte, seed=1, cache=cache)
+        return shoot.plan(photo_set, params, stood(photo_set, params, source, matte), seed=1, cache=cache)
 
     planned()  # paints the textures
     seconds = {"plan": spent()}
     plan = planned()
     seconds["plan"] = round(spent() - seconds["plan"], 2)
-    still = replace(plan, noise=0.0)
-    outside = plan.placed.alpha == 0
+    still = replace(plan, subject=replace(plan.subject, noise=0.0))
+    outside = plan.subject.placed.alpha == 0
     engine.run([replace(plan.take, samples=1)])  # compiles
     reference = shoot.finish(still, engine.run([replace(plan.take, samples=REFERENCE_SAMPLES)])[0]).pixels
     quality = {}

@@ -22,6 +22,7 @@ from pergai.runners.render import model, vocabulary
 from pergai.runners.render.camera import photographed_pitch
 from pergai.runners.render.runner import Render
 from pergai.runners.render.spec import PhotoSet, check
+from pergai.runners.render.subject import stood
 from tests.runners.desk import BenchDesk, real_model
 
 PIPELINE = PipelineCard(
@@ -176,13 +177,11 @@ def test_a_large_picture_is_lit_small_and_still_keeps_the_product_exact(shoot: S
     assert "product_enlarged" in outcome.notes
 
 
-def test_an_empty_cut_out_is_no_product(shoot: Shoot, tmp_path: Path) -> None:
-    from pergai.runners.render import shoot as halves
-
+def test_an_empty_cut_out_is_no_product() -> None:
     nothing = Matte(np.zeros((50, 50), np.uint8), np.zeros((50, 50, 3), np.uint8))
     params = SceneParams(scene="studio", width=64, height=64)
     with pytest.raises(NoProductFound):
-        halves.plan(check(SCENES["studio"]), params, Picture(nothing.foreground), nothing, seed=0, cache=tmp_path)
+        stood(check(SCENES["studio"]), params, Picture(nothing.foreground), nothing)
 
 
 def test_the_prompt_changes_the_set_and_the_record_says_how(shoot: Shoot) -> None:

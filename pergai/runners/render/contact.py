@@ -7,13 +7,14 @@ from typing import Literal
 
 import numpy as np
 
-from pergai.engine.core import Placement, SceneParams
+from pergai.engine.core import SceneParams
 from pergai.errors import NoProductFound
-from pergai.imaging.picture import Alpha, Matte, Picture
-from pergai.imaging.placement import bounding_box
-from pergai.runners.render import shoot
+from pergai.imaging.picture import Alpha, Matte
+from pergai.imaging.placement import Placed, bounding_box
+from pergai.runners.render import shoot, viewpoint
 from pergai.runners.render.model import Light
 from pergai.runners.render.spec import PhotoSet
+from pergai.runners.render.subject import Subject
 
 SET = "white"
 """Id of the scene card whose floor and lights are used."""
@@ -32,14 +33,10 @@ def plan(
     box = bounding_box(matte.alpha)
     if box is None:
         raise NoProductFound("no product was found in the image")
-    where = Placement(
-        scale=max(box.width / width, box.height / height),
-        x=(box.left + box.right) / 2 / width,
-        y=(box.top + box.bottom) / 2 / height,
-        anchor="center",
-    )
-    params = SceneParams(scene=SET, width=width, height=height, placement=where, shadow=shadow)
-    return shoot.plan(photo_set, params, Picture(matte.foreground), matte, seed=seed, cache=cache)
+    view, pitch, _ = viewpoint.decide("auto", photo_set, matte.alpha)
+    subject = Subject(placed=Placed(matte.foreground, matte.alpha, box, 1.0), view=view, pitch=pitch)
+    params = SceneParams(scene=SET, width=width, height=height, shadow=shadow)
+    return shoot.plan(photo_set, params, subject, seed=seed, cache=cache)
 
 
 def cast(plan: shoot.Plan, light: Light) -> Alpha:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import msgspec
 
 from pergai.engine.core import Desk, Job, Outcome, SceneParams
-from pergai.imaging.decode import decode
-from pergai.runners.cutout import cut_out
 from pergai.runners.render import shoot, vocabulary
 from pergai.runners.render.model import Light
 from pergai.runners.render.spec import check
+from pergai.runners.render.subject import take_up
 
 
 class Render:
@@ -27,16 +25,14 @@ class Render:
         params = msgspec.convert(job.params, SceneParams)
         models, options = desk.pipeline.models, desk.pipeline.options
         photo_set = check(desk.scene(params.scene))
-        source = await desk.cpu(decode, Path(job.source))
-        matte = await cut_out(job, desk, source, models["matte"])
-        desk.progress(0.35, "set")
         adjusted = vocabulary.adjust(photo_set, params.prompt, params.negative_prompt)
+        subject = await take_up(job, desk, params, adjusted.photo_set, models["matte"])
+        desk.progress(0.35, "set")
         planned = await desk.cpu(
             lambda: shoot.plan(
                 adjusted.photo_set,
                 params,
-                source,
-                matte,
+                subject,
                 seed=job.seed,
                 cache=desk.cache,
                 samples=int(options.get("samples", 8)),
@@ -52,7 +48,7 @@ class Render:
         return replace(
             outcome,
             model="+".join((models["matte"], models["engine"])),
-            notes=(*source.notes, *outcome.notes, *(f"word_not_used:{word}" for word in adjusted.unused)),
+            notes=(*outcome.notes, *(f"word_not_used:{word}" for word in adjusted.unused)),
             words=adjusted.words,
             details=details,
         )
