@@ -81,25 +81,6 @@ def ground(
     return sheet(np.stack([flat_x, flat_y, gz], -1), np.stack([flat_x, flat_y], -1), smooth=height is not None)
 
 
-def extruded(profile: Array, width: float) -> Mesh:
-    """A profile (n, 2) of (y, z) drawn out along x, smooth: cycloramas, walls, curtains' rails."""
-    length = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(profile, axis=0), axis=1))])
-    x = np.array([-width / 2, width / 2], np.float32)
-    points = np.stack(
-        [np.broadcast_to(x, (len(profile), 2)), *(np.repeat(profile[:, k : k + 1], 2, 1) for k in (0, 1))], -1
-    )
-    uv = np.stack([np.broadcast_to(x, (len(profile), 2)), np.repeat((length + profile[0, 0])[:, None], 2, 1)], -1)
-    return sheet(points.astype(np.float32), uv)
-
-
-def sweep(front: float, back: float, radius: float, height: float, width: float) -> Mesh:
-    """A cyclorama: floor, quarter round, wall."""
-    angle = np.linspace(0, np.pi / 2, 48)
-    bend = np.stack([back - radius + radius * np.sin(angle), radius - radius * np.cos(angle)], -1)
-    profile = np.concatenate([[[front, 0.0]], bend, [[back, height]]]).astype(np.float32)
-    return extruded(profile, width)
-
-
 def lathe(profile: Sequence[tuple[float, float]], segments: int = 128) -> Mesh:
     """A profile of (radius, height) turned about the vertical. uv run round it and along it."""
     line = np.asarray(profile, np.float32)
@@ -182,54 +163,6 @@ def _edge_grid(inner: float, half: float, n: int) -> npt.NDArray[np.float64]:
     return np.concatenate([-edge[::-1], edge])
 
 
-def arch(width: float, depth: float, height: float, thickness: float) -> Mesh:
-    """A round-headed arch standing on z = 0, open below."""
-    radius = width / 2
-    spring = max(height - radius, 0.0)
-    angle = np.linspace(np.pi, 0, 49)
-    straight = np.linspace(0, spring, 6)[:-1]
-
-    def outline(r: float) -> Array:
-        left = np.stack([np.full_like(straight, -r), straight], -1)
-        top = np.stack([r * np.cos(angle), spring + r * np.sin(angle)], -1)
-        right = np.stack([np.full_like(straight, r), straight[::-1]], -1)
-        return np.concatenate([left, top, right]).astype(np.float32)
-
-    outer, inner = outline(radius), outline(max(radius - thickness, 0.01))
-    return _frame(outer, inner, depth)
-
-
-def panel(width: float, depth: float, height: float) -> Mesh:
-    """A solid round-headed panel: an arch without its opening."""
-    radius = width / 2
-    spring = max(height - radius, 0.0)
-    angle = np.linspace(np.pi, 0, 65)
-    top = np.stack([radius * np.cos(angle), spring + radius * np.sin(angle)], -1)
-    outer = np.concatenate([[[-radius, 0]], top, [[radius, 0]]]).astype(np.float32)
-    inner = np.stack([outer[:, 0], np.zeros(len(outer))], -1).astype(np.float32)
-    return _frame(outer, inner, depth)
-
-
-def _frame(outer: Array, inner: Array, depth: float) -> Mesh:
-    """The area between two outlines (n, 2) of (x, z), drawn out along y."""
-    sides = []
-    for a, b, ya, yb in (
-        (outer, inner, -depth / 2, -depth / 2), (inner, outer, depth / 2, depth / 2),
-        (outer, outer, depth / 2, -depth / 2), (inner, inner, -depth / 2, depth / 2),
-    ):  # fmt: skip
-        strip = np.stack([
-            np.stack([a[:, 0], np.full(len(a), ya), a[:, 1]], -1), np.stack([b[:, 0], np.full(len(b), yb), b[:, 1]], -1),
-        ])  # fmt: skip
-        if a is b:
-            length = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(a, axis=0), axis=1))])
-            uv = np.stack([np.stack([length, np.full(len(a), y)], -1) for y in (ya, yb)])
-        else:
-            uv = strip[..., [0, 2]]
-        sides.append(sheet(strip.astype(np.float32), uv.astype(np.float32), smooth=a is b))
-    flat = [side if side.normals is not None else with_normals(side) for side in sides]
-    return join(flat)
-
-
 def tube(path: Array, radius: float, segments: int = 16) -> Mesh:
     """A round tube along a path (n, 3)."""
     tangent = np.gradient(path, axis=0)
@@ -245,45 +178,3 @@ def tube(path: Array, radius: float, segments: int = 16) -> Mesh:
     length = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(path, axis=0), axis=1))])
     uv = np.stack(np.broadcast_arrays(length[:, None], angle[None] * radius), -1)
     return sheet(points.astype(np.float32), uv.astype(np.float32))
-
-
-def blade(length: float, width: float, droop: float = 0.3, fold: float = 0.15, n: int = 13, blunt: float = 0.8) -> Mesh:
-    """A leaf or petal: it starts at the origin along y, bends down by `droop`, folds up at its rim."""
-    t = np.linspace(0, 1, n)
-    outline = np.sin(np.pi * np.clip(t, 0, 1) ** blunt) ** 0.8 * width / 2
-    s = np.linspace(-1, 1, 7)
-    x = outline[:, None] * s[None]
-    angle = droop * t[:, None]
-    y = np.broadcast_to(length * t[:, None] * np.sinc(angle / np.pi), x.shape)
-    z = -length * t[:, None] * np.sin(angle) * 0.8 + np.abs(s)[None] ** 1.5 * outline[:, None] * fold * 2
-    return sheet(np.stack([x, y, z], -1).astype(np.float32), np.stack([x, y], -1).astype(np.float32))
-
-
-def pebble(radius: float, flat: float, random: np.random.Generator, n: int = 40, rough: float = 0.16) -> Mesh:
-    """A water-worn stone standing on z = 0; `flat` is its height over its width."""
-    theta = np.linspace(0, np.pi, n)[:, None]
-    phi = np.linspace(0, 2 * np.pi, 2 * n)[None]
-    direction = np.stack(
-        np.broadcast_arrays(np.sin(theta) * np.cos(phi), np.sin(theta) * np.sin(phi), np.cos(theta)), -1
-    )
-    bump = np.zeros(direction.shape[:2])
-    for frequency, weight in ((1.3, 1.0), (2.4, 0.5), (4.5, 0.2)):
-        for _ in range(3):
-            axis, phase = random.normal(0, 1, 3), random.random() * 2 * np.pi
-            bump += weight / 3 * np.sin(frequency * direction @ axis + phase)
-    points = radius * direction * (1 + rough * bump)[..., None] * [1.0, random.uniform(0.75, 1.0), flat]
-    points[..., 2] += radius * flat * (1 - rough * 0.3) * 0.92
-    uv = np.stack(np.broadcast_arrays(phi * radius, theta * radius), -1)
-    return sheet(points.astype(np.float32), uv.astype(np.float32))
-
-
-def curtain(width: float, height: float, depth: float, folds: float, random: np.random.Generator) -> Mesh:
-    """Cloth hanging in the plane y = 0 in soft folds of unequal width."""
-    x = np.linspace(-width / 2, width / 2, int(width * 90))
-    z = np.linspace(0, height, 12)
-    phase = 2 * np.pi * folds * x + 1.6 * np.sin(2 * np.pi * x * folds * 0.23 + random.random() * 6)
-    wave = np.sin(phase + 0.6 * np.sin(phase)) + 0.35 * np.sin(phase * 0.47 + random.random() * 6)
-    lower = 1 + 0.15 * np.sin(z[:, None] * 0.8 + x[None] * 0.6)
-    y = depth * wave[None] * lower
-    gx, gz = np.broadcast_to(x[None], y.shape), np.broadcast_to(z[:, None], y.shape)
-    return sheet(np.stack([gx, y, gz], -1).astype(np.float32), np.stack([gx, gz], -1).astype(np.float32))

@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pergai.runners.render.colour import LUMINANCE, kelvin, linear
-from pergai.runners.render.geometry import Mesh, blade, block, join, moved, scaled
+from pergai.runners.render.geometry import Mesh, block, join, moved, scaled
+from pergai.runners.render.growth import blade
 from pergai.runners.render.materials import Texture
 from pergai.runners.render.spec import Ambient, Light, PhotoSet
 

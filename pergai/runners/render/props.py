@@ -8,6 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from pergai.runners.render import geometry as g
+from pergai.runners.render import growth, walls
 from pergai.runners.render.geometry import Mesh
 from pergai.runners.render.spec import Prop
 
@@ -62,12 +63,12 @@ def _cylinder(prop: Prop, random: Random) -> Mesh:
 
 def _arch(prop: Prop, random: Random) -> Mesh:
     width, depth, height, thickness = _size(prop, 1, 0.25, 1.3, 0.2)[:4]
-    return g.arch(width, depth, height, thickness)
+    return walls.arch(width, depth, height, thickness)
 
 
 def _panel(prop: Prop, random: Random) -> Mesh:
     width, depth, height = _size(prop, 1, 0.1, 1.4)[:3]
-    return g.panel(width, depth, height)
+    return walls.panel(width, depth, height)
 
 
 def _disc(prop: Prop, random: Random) -> Mesh:
@@ -107,19 +108,19 @@ def _column(prop: Prop, random: Random) -> Mesh:
 
 def _leaf(prop: Prop, random: Random) -> Mesh:
     length, width = _size(prop, 1, 0.45)[:2]
-    leaf = g.blade(length, width, droop=float(random.uniform(-0.3, 0.5)), fold=float(random.uniform(0.05, 0.3)))
+    leaf = growth.blade(length, width, droop=float(random.uniform(-0.3, 0.5)), fold=float(random.uniform(0.05, 0.3)))
     return g.moved(leaf, (0, 0, 0.012 + 0.05 * length * float(random.random())))
 
 
 def _petal(prop: Prop, random: Random) -> Mesh:
     length, width = _size(prop, 1, 0.85)[:2]
-    petal = g.blade(length, width, droop=float(random.uniform(-0.9, -0.3)), fold=0.25, blunt=0.55)
+    petal = growth.blade(length, width, droop=float(random.uniform(-0.9, -0.3)), fold=0.25, blunt=0.55)
     return g.moved(petal, (0, 0, 0.015))
 
 
 def _stone(prop: Prop, random: Random) -> Mesh:
     radius, flat = (prop.size[0], prop.size[1] if len(prop.size) > 1 else 0.6)
-    return g.pebble(radius, flat, random)
+    return growth.pebble(radius, flat, random)
 
 
 def _branch(prop: Prop, random: Random) -> Mesh:
@@ -133,7 +134,7 @@ def _branch(prop: Prop, random: Random) -> Mesh:
     parts = [g.tube(path.astype(np.float32), length * 0.009, 8)]
     for k in range(2, 24):
         size = leaf * (1.15 - 0.5 * t[k]) * float(random.uniform(0.8, 1.1))
-        blade = g.blade(size, size * 0.42, droop=float(random.uniform(0.1, 0.7)), fold=0.2, n=9)
+        blade = growth.blade(size, size * 0.42, droop=float(random.uniform(0.1, 0.7)), fold=0.2, n=9)
         side = 1 if k % 2 else -1
         parts.append(
             g.moved(blade, path[k], -90 + side * float(random.uniform(35, 75)), float(random.uniform(-10, 50)))
@@ -146,7 +147,7 @@ def _plant(prop: Prop, random: Random) -> Mesh:
     height, width = _size(prop, 1, 0.14)[:2]
     parts = []
     for k in range(26):
-        blade = g.blade(
+        blade = growth.blade(
             height * float(random.uniform(0.7, 1.1)),
             width * float(random.uniform(0.7, 1.2)),
             float(random.uniform(0.3, 1.3)),
@@ -162,7 +163,9 @@ def _grass(prop: Prop, random: Random) -> Mesh:
     height, width = _size(prop, 1, 0.035)[:2]
     parts = []
     for _ in range(14):
-        blade = g.blade(height * float(random.uniform(0.6, 1.1)), width, float(random.uniform(0.2, 1.0)), 0.2, 9, 0.6)
+        blade = growth.blade(
+            height * float(random.uniform(0.6, 1.1)), width, float(random.uniform(0.2, 1.0)), 0.2, 9, 0.6
+        )
         spot = random.normal(0, 0.06 * height, 2)
         parts.append(g.moved(blade, (*spot, 0), float(random.uniform(0, 360)), float(random.uniform(55, 88))))
     return g.join(parts)
@@ -182,7 +185,7 @@ def _fir(prop: Prop, random: Random) -> Mesh:
     ]
     for k in range(150):
         t = k / 150
-        blade = g.blade(needle * (1.05 - 0.6 * t), needle * 0.10, 0.1, 0.1, 5)
+        blade = growth.blade(needle * (1.05 - 0.6 * t), needle * 0.10, 0.1, 0.1, 5)
         turn = float(random.choice([-1, 1])) * float(random.uniform(25, 65))
         parts.append(g.moved(blade, (0, length * (0.04 + 0.95 * t), 0.03), turn, float(random.uniform(-20, 45))))
     return g.join(parts)
@@ -223,7 +226,7 @@ def _tube(prop: Prop, random: Random) -> Mesh:
 
 def _wall(prop: Prop, random: Random) -> Mesh:
     width, height = _size(prop, 1, 1)[:2]
-    return g.extruded(np.array([[0, 0], [0, height]], np.float32), width)
+    return walls.extruded(np.array([[0, 0], [0, height]], np.float32), width)
 
 
 def _book(prop: Prop, random: Random) -> Mesh:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from pergai.runners.render import geometry as g
-from pergai.runners.render import lights, props
+from pergai.runners.render import lights, props, walls
 from pergai.runners.render.camera import DecidedView
 from pergai.runners.render.card import Card
 from pergai.runners.render.geometry import Mesh
@@ -97,7 +97,7 @@ def _floor(photo_set: PhotoSet, view: DecidedView, lift: float, random: Random, 
     look = surface(floor, cache, _offset(random))
     if floor.shape == "flat":
         if backdrop.kind == "sweep" and view != "top" and not backdrop.colour and backdrop.material == "paper":
-            mesh = g.sweep(-14.0, backdrop.distance, min(1.4, backdrop.distance * 0.6), 30.0, 80.0)
+            mesh = walls.sweep(-14.0, backdrop.distance, min(1.4, backdrop.distance * 0.6), 30.0, 80.0)
         else:
             back = 14.0 if view == "top" else min(floor.depth, 60.0)
             mesh = g.ground((-40, 40), (-14, back))
@@ -193,17 +193,19 @@ def _backdrop(photo_set: PhotoSet, lift: float, random: Random, cache: Path) -> 
         if not backdrop.colour and backdrop.material == "paper" and photo_set.floor.shape == "flat":
             return []
         finish: Finish = backdrop
-        mesh = g.sweep(backdrop.distance - 1.6, backdrop.distance, 1.2, 30.0, 80.0)
+        mesh = walls.sweep(backdrop.distance - 1.6, backdrop.distance, 1.2, 30.0, 80.0)
     elif backdrop.kind == "wall":
         finish, mesh = (
             backdrop,
-            g.extruded(np.array([[backdrop.distance, -8], [backdrop.distance, 30]], np.float32), 80.0),
+            walls.extruded(np.array([[backdrop.distance, -8], [backdrop.distance, 30]], np.float32), 80.0),
         )
     elif backdrop.kind == "corner":
         finish, mesh = backdrop, _corner(backdrop)
     else:
         finish = backdrop
-        mesh = g.moved(g.curtain(14.0, 9.0, 0.09, 2.1 / max(backdrop.scale, 0.1), random), (0, backdrop.distance, 0))
+        mesh = g.moved(
+            walls.curtain(14.0, 9.0, 0.09, 2.1 / max(backdrop.scale, 0.1), random), (0, backdrop.distance, 0)
+        )
     return [(g.moved(mesh, (0, 0, down)), surface(finish, cache, _offset(random)))]
 
 
@@ -211,12 +213,12 @@ def _corner(backdrop: Backdrop) -> Mesh:
     """Two walls that meet behind the product, a little to the right."""
     d = backdrop.distance
     left = g.moved(
-        g.extruded(np.array([[0, -8], [0, 30]], np.float32), 30.0),
+        walls.extruded(np.array([[0, -8], [0, 30]], np.float32), 30.0),
         (0.9 - 15 * np.cos(np.radians(12)), d - 15 * np.sin(np.radians(12)), 0),
         12,
     )
     right = g.moved(
-        g.extruded(np.array([[0, -8], [0, 30]], np.float32), 30.0),
+        walls.extruded(np.array([[0, -8], [0, 30]], np.float32), 30.0),
         (0.9 + 15 * np.cos(np.radians(62)), d - 15 * np.sin(np.radians(62)), 0),
         -62,
     )
