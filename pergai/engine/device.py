@@ -1,19 +1,35 @@
-"""The one thread that owns the device. Every load, run and unload of a model happens here: `from_pretrained` patches torch
-process-wide, and a device has one queue.
+"""The one thread that owns the device. Every load, move, run and unload of a model happens here: `from_pretrained` patches
+torch process-wide, and a device has one queue. Only reading weight files ahead, into the system's cache, happens beside it.
 """
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from pergai.engine.core import UNFINISHED, Model
 from pergai.engine.residency import Residency
 from pergai.engine.scheduler import Scheduler, Work
 from pergai.errors import ModelUnavailable, OutOfMemory, PergaiError
+
+log = logging.getLogger(__name__)
+
+
+@runtime_checkable
+class Movable(Protocol):
+    """A model that can leave the device without being forgotten."""
+
+    def park(self) -> None:
+        """Move the weights into the host's memory."""
+        ...
+
+    def unpark(self) -> None:
+        """Bring them back. Raises MemoryError."""
+        ...
 
 
 class Watcher(Protocol):
@@ -27,7 +43,9 @@ class Watcher(Protocol):
 class DeviceLoop(threading.Thread):
     """Takes batches from the scheduler, makes sure of their model, runs them, answers each payload's future.
 
-    `load(model id) -> (model, MiB)` and `release()` (give freed memory back to the device) are the caller's.
+    `load(model id) -> (model, MiB)`, `release()` (give freed memory back to the device) and `read_ahead(model id)` (pull its
+    files into the system's cache, on a thread of its own) are the caller's. `host_mib`: memory beside the device where
+    models that have to leave are kept, 0 for none. `warm`: models loaded before anything is asked.
     """
 
     def __init__(
@@ -38,6 +56,9 @@ class DeviceLoop(threading.Thread):
         release: Callable[[], None],
         budget_mib: int,
         watcher: Watcher,
+        host_mib: int = 0,
+        warm: Sequence[str] = (),
+        read_ahead: Callable[[str], None] = lambda _: None,
     ) -> None:
         super().__init__(name="device", daemon=True)
         self._load = load
@@ -46,6 +67,11 @@ class DeviceLoop(threading.Thread):
         self._watcher = watcher
         self._residency = Residency(budget_mib)
         self._models: dict[str, Model] = {}
+        self._host = Residency(host_mib)
+        self._parked: dict[str, Movable] = {}
+        self._warm = warm
+        self._read_ahead = read_ahead
+        self._expected: set[str] = set()
         self._scheduler = Scheduler()
         self._futures: dict[int, Future[Any]] = {}
         self._changed = threading.Condition()
@@ -64,6 +90,7 @@ class DeviceLoop(threading.Thread):
             self._scheduler.add(work)
             self._futures[id(work)] = future
             self._changed.notify()
+        self._expect(work)
         return future
 
     def withdraw(self, job: str) -> None:
@@ -78,6 +105,8 @@ class DeviceLoop(threading.Thread):
             self._changed.notify()
 
     def run(self) -> None:
+        for name in self._warm:
+            self._warm_up(name)
         while batch := self._next_batch():
             self._running_since = time.monotonic()
             try:
@@ -100,18 +129,29 @@ class DeviceLoop(threading.Thread):
         return self._models[model].max_batch if model in self._models else 1
 
     def _run(self, batch: list[Work]) -> None:
+        name = batch[0].model
+        guests = dict.fromkeys(guest for work in batch for guest in _beside(work))
         try:
-            model = self._ensure(batch[0].model)
+            model = self._ensure(name, pinned=guests)
+            companions = {guest: self._ensure(guest, pinned=(name, *guests)) for guest in guests}
         except PergaiError as error:
             self._fail(batch, error)
         except MemoryError:
-            self._fail(batch, OutOfMemory(f"the model {batch[0].model} does not fit into the device's memory"))
+            self._fail(batch, OutOfMemory(f"the model {name} does not fit into the device's memory"))
         except Exception as error:  # a loader can raise anything, and this thread must live
-            self._fail(batch, ModelUnavailable(f"{batch[0].model} could not be loaded: {error}"))
+            self._fail(batch, ModelUnavailable(f"{name} could not be loaded: {error}"))
         else:
-            self._run_on(model, batch)
+            for work in batch:
+                for guest in _beside(work):
+                    work.payload.beside[guest] = companions[guest]
+            try:
+                self._run_on(model, batch, pinned=(name, *guests))
+            finally:
+                for work in batch:
+                    for guest in _beside(work):
+                        work.payload.beside[guest] = None
 
-    def _run_on(self, model: Model, batch: list[Work]) -> None:
+    def _run_on(self, model: Model, batch: list[Work], pinned: Collection[str]) -> None:
         """Run a batch; one bad payload fails alone, and a batch too large for the memory is halved."""
         started = time.monotonic()
         try:
@@ -120,10 +160,10 @@ class DeviceLoop(threading.Thread):
             self._release()
             if len(batch) > 1:
                 half = len(batch) // 2
-                self._run_on(model, batch[:half])
-                self._run_on(model, batch[half:])
-            elif self._evict_all_but(batch[0].model):
-                self._run_on(model, batch)
+                self._run_on(model, batch[:half], pinned)
+                self._run_on(model, batch[half:], pinned)
+            elif self._evict_all_but(pinned):
+                self._run_on(model, batch, pinned)
             else:
                 self._fail(
                     batch, OutOfMemory("the device has too little memory for this job; ask for a smaller result")
@@ -133,7 +173,7 @@ class DeviceLoop(threading.Thread):
                 self._fail(batch, error)
                 return
             for work in batch:
-                self._run_on(model, [work])
+                self._run_on(model, [work], pinned)
         else:
             seconds = time.monotonic() - started
             self._watcher.ran(batch[0].model, len(batch), seconds)
@@ -145,29 +185,67 @@ class DeviceLoop(threading.Thread):
                 else:
                     self._answer(work, result)
 
-    def _ensure(self, name: str) -> Model:
+    def _ensure(self, name: str, pinned: Collection[str] = ()) -> Model:
         if name not in self._models:
-            for victim in self._residency.victims(name, self._stated_mib(name)):
+            for victim in self._residency.victims(name, self._stated_mib(name), pinned):
                 self._evict(victim)
             started = time.monotonic()
-            model, mib = self._load(name)
+            model, mib = self._brought_back(name) or self._load(name)
             self._models[name] = model
             self._residency.enter(name, mib)
+            self._expected.discard(name)
             self._watcher.loaded(name, mib, time.monotonic() - started)
         self._residency.touch(name)
         return self._models[name]
 
+    def _brought_back(self, name: str) -> tuple[Any, int] | None:
+        """A model from the host's memory; None when it is not there, or too large for the device as it is now."""
+        model, mib = self._parked.pop(name, None), self._host.leave(name)
+        if model is None:
+            return None
+        try:
+            model.unpark()
+        except MemoryError:
+            del model
+            self._release()
+            return None
+        return model, mib
+
     def _evict(self, name: str) -> None:
-        del self._models[name]
-        self._residency.leave(name)
+        model, mib = self._models.pop(name), self._residency.leave(name)
+        if isinstance(model, Movable) and mib <= self._host.budget_mib:
+            for victim in self._host.victims(name, mib):
+                self._host.leave(victim)
+                del self._parked[victim]
+            try:
+                model.park()
+            except (MemoryError, RuntimeError):  # the host has no room, or will not pin it
+                log.warning("%s could not be kept in the host's memory and is dropped", name, exc_info=True)
+            else:
+                self._parked[name] = model
+                self._host.enter(name, mib)
+        del model
         self._release()
         self._watcher.unloaded(name)
 
-    def _evict_all_but(self, name: str) -> bool:
-        others = [model for model in self._residency.models if model != name]
+    def _evict_all_but(self, pinned: Collection[str]) -> bool:
+        others = [model for model in self._residency.models if model not in pinned]
         for model in others:
             self._evict(model)
         return bool(others)
+
+    def _warm_up(self, name: str) -> None:
+        try:
+            self._ensure(name, pinned=self._warm)
+        except Exception as error:  # the first job that needs it is told; a server without it still serves others
+            log.warning("%s could not be loaded at the start: %s", name, error)
+
+    def _expect(self, work: Work) -> None:
+        """Have the files of models that are not here read while the device is busy with others."""
+        for name in (work.model, *_beside(work)):
+            if name not in self._models and name not in self._parked and name not in self._expected:
+                self._expected.add(name)
+                threading.Thread(target=self._read_ahead, args=(name,), name=f"read-{name}", daemon=True).start()
 
     def _put_back(self, work: Work) -> None:
         with self._changed:
@@ -188,3 +266,10 @@ class DeviceLoop(threading.Thread):
                 future = self._futures.pop(id(work))
             if future.set_running_or_notify_cancel():
                 future.set_exception(error)
+
+
+def _beside(work: Work) -> Collection[str]:
+    """Ids of the other models that a payload needs on the device beside its own. A payload that has any has a dict
+    `beside` of them, and finds the models there while it is run."""
+    named: Collection[str] = getattr(work.payload, "beside", ())
+    return named

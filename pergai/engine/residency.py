@@ -1,12 +1,14 @@
-"""Which models stay on the device: least recently used out first, within a budget. Pure."""
+"""Which models stay where: least recently used out first, within a budget. Pure. One of these keeps the device, another
+the host's memory that models leave the device for."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Collection
 
 
 class Residency:
-    """The models on the device, by how recently they were used. `budget_mib` bounds their stated memory."""
+    """Models, by how recently they were used. `budget_mib` bounds their stated memory."""
 
     def __init__(self, budget_mib: int) -> None:
         self.budget_mib = budget_mib
@@ -21,9 +23,9 @@ class Residency:
     def used_mib(self) -> int:
         return sum(self._resident.values())
 
-    def victims(self, model: str, need_mib: int) -> list[str]:
-        """Which models have to leave before `model` can come. One larger than the whole budget gets the device to
-        itself."""
+    def victims(self, model: str, need_mib: int, pinned: Collection[str] = ()) -> list[str]:
+        """Which models have to leave before `model` can come; never the `pinned`, which are in use. One larger than what
+        is left of the budget gets everything but those."""
         if model in self._resident:
             return []
         leaving: list[str] = []
@@ -31,15 +33,17 @@ class Residency:
         for name, mib in self._resident.items():
             if free >= need_mib:
                 break
-            leaving.append(name)
-            free += mib
+            if name not in pinned:
+                leaving.append(name)
+                free += mib
         return leaving
 
     def enter(self, model: str, mib: int) -> None:
         self._resident[model] = mib
 
-    def leave(self, model: str) -> None:
-        self._resident.pop(model, None)
+    def leave(self, model: str) -> int:
+        """Forget a model; what it had been stated to need, 0 when it was not here."""
+        return self._resident.pop(model, 0)
 
     def touch(self, model: str) -> None:
         self._resident.move_to_end(model)

@@ -28,6 +28,8 @@ LOADERS = {
     "realesrgan": "pergai.runners.upscale.model",
     "mitsuba": "pergai.runners.render.model",
     "diffusers": "pergai.runners.diffusion.model",
+    "controlnet": "pergai.runners.diffusion.control",
+    "lora": "pergai.runners.diffusion.lora",
 }
 """`family` → module with `load(card, folder, device) -> Model`."""
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import skimage.data
 import torch
+from diffusers import StableDiffusionControlNetInpaintPipeline, StableDiffusionXLControlNetInpaintPipeline
 from PIL import Image
 
 from pergai.cards.structs import HubSource, ModelCard
@@ -28,11 +29,11 @@ MASK = np.zeros((SIDE, SIDE), np.uint8)
 MASK[:, 24:] = 255
 
 
-def card(id: str, **options: object) -> ModelCard:
+def card(id: str, family: str = "diffusers", **options: object) -> ModelCard:
     return ModelCard(
         id=id,
         title=id,
-        family="diffusers",
+        family=family,
         licence="MIT",
         source=HubSource(repository="studio/tiny", revision="0"),
         memory_mib=16,
@@ -45,8 +46,10 @@ def request(**changes: Any) -> Request:
     return Request(**{"image": PHOTO, "mask": MASK, **given})
 
 
-def finish(model: Model, *requests: Request) -> list[Painted]:
-    """Run requests on a model, all of them in every step."""
+def finish(model: Model, *requests: Request, **beside: Model) -> list[Painted]:
+    """Run requests on a model, all of them in every step, with companions by their names."""
+    for one in requests:
+        one.beside.update({name: beside[name] for name in one.beside})
     results: dict[int, Painted] = {}
     while left := [request for request in requests if id(request) not in results]:
         for one, result in zip(left, model.run(left), strict=True):
@@ -55,9 +58,22 @@ def finish(model: Model, *requests: Request) -> list[Painted]:
     return [results[id(one)] for one in requests]
 
 
-def stock(model: StepModel, asked: Request) -> RGB:
-    """The picture diffusers' own pipeline call makes of a request, with the same weights."""
+def stock(model: StepModel, asked: Request, net: Any = None) -> RGB:
+    """The picture diffusers' own pipeline call makes of a request, with the same weights (and ControlNet)."""
     pipeline = model._pipeline
+    more: dict[str, Any] = {}
+    if net is not None:
+        assert asked.control is not None
+        xl = hasattr(pipeline, "text_encoder_2")
+        kind = StableDiffusionXLControlNetInpaintPipeline if xl else StableDiffusionControlNetInpaintPipeline
+        pipeline = kind(controlnet=net, **pipeline.components, **({} if xl else {"requires_safety_checker": False}))
+        pipeline.set_progress_bar_config(disable=True)
+        more = {
+            "control_image": Image.fromarray(asked.control.hint),
+            "controlnet_conditioning_scale": asked.control.scale,
+            "control_guidance_start": asked.control.start,
+            "control_guidance_end": asked.control.end,
+        }
     own = pipeline.scheduler
     pipeline.scheduler = schedulers.make(asked.scheduler, own.config)
     try:
@@ -72,6 +88,7 @@ def stock(model: StepModel, asked: Request) -> RGB:
             guidance_scale=asked.guidance,
             strength=asked.strength,
             generator=torch.Generator("cpu").manual_seed(asked.seed),
+            **more,
         )
     finally:
         pipeline.scheduler = own
@@ -93,11 +110,12 @@ class Diary:
 
 
 @contextmanager
-def device(model: Model) -> Iterator[tuple[DeviceLoop, Diary]]:
-    """The engine's device thread with one model, "painter"."""
+def device(model: Model, **beside: Model) -> Iterator[tuple[DeviceLoop, Diary]]:
+    """The engine's device thread with one model, "painter", and its companions by their names."""
     diary = Diary()
+    there = {"painter": model, **beside}
     loop = DeviceLoop(
-        load=lambda _: (model, 16), stated_mib=lambda _: 16, release=lambda: None, budget_mib=64, watcher=diary
+        load=lambda name: (there[name], 16), stated_mib=lambda _: 16, release=lambda: None, budget_mib=64, watcher=diary
     )
     loop.start()
     try:

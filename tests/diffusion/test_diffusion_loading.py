@@ -10,9 +10,7 @@ from pathlib import Path
 import pytest
 import single_file
 import tiny
-import torch
 from bench import apart, card, finish, request
-from safetensors.torch import save_file
 
 from pergai.errors import CardError, ModelUnavailable
 from pergai.runners.diffusion.generic import GenericModel
@@ -39,47 +37,6 @@ def test_a_single_checkpoint_is_loaded_with_the_configuration_of_its_family(weig
     single_file.write(tiny.build("sd9"), folder / "own.safetensors")
     model = load(card("studio-own", file="own.safetensors", base="sd9"), folder, "cpu")
     assert apart(finish(model, request())[0].pixels, expected("sd9")) == 0
-
-
-@pytest.mark.parametrize("layout", ["peft", "diffusers", "kohya"])
-def test_a_lora_is_added_to_the_model_it_was_trained_for(weights: Path, expected, layout: str) -> None:  # type: ignore[no-untyped-def]
-    """Against the same change made to the weights by hand."""
-    torch.manual_seed(9)
-    by_hand = tiny.build("sd9")
-    names = [name for name, part in by_hand.unet.named_modules() if name.endswith(("to_q", "to_v"))]
-    tensors: dict[str, torch.Tensor] = {}
-    for name in names:
-        layer = by_hand.unet.get_submodule(name)
-        down, up = torch.randn(4, layer.in_features), torch.randn(layer.out_features, 4)
-        with torch.no_grad():
-            layer.weight.add_(up @ down * 0.5 * (2 / 4 if layout == "kohya" else 1))
-        flat = f"lora_unet_{name.replace('.', '_')}"
-        tensors |= {
-            "peft": {f"unet.{name}.lora_A.weight": down, f"unet.{name}.lora_B.weight": up},
-            "diffusers": {f"unet.{name}.lora.down.weight": down, f"unet.{name}.lora.up.weight": up},
-            "kohya": {
-                f"{flat}.lora_down.weight": down,
-                f"{flat}.lora_up.weight": up,
-                f"{flat}.alpha": torch.tensor(2.0),
-            },
-        }[layout]
-    folder = weights / f"lora-{layout}"
-    folder.mkdir()
-    save_file(tensors, folder / "own.safetensors")
-    model = load(card(folder.name, lora="own.safetensors", base="sd9", scale=0.5), folder, "cpu")
-    picture = finish(model, request())[0].pixels
-    by_hand.set_progress_bar_config(disable=True)
-    wanted = StepModel(by_hand, dtype=torch.float32, max_batch=1, rows=[], single=False)
-    assert apart(picture, finish(wanted, request())[0].pixels) <= 1
-    assert apart(picture, expected("sd9")) > 1
-
-
-def test_a_lora_of_another_family_is_refused(weights: Path) -> None:
-    folder = weights / "lora-strange"
-    folder.mkdir()
-    save_file({"lora_unet_input_blocks_4_1_proj_in.lora_down.weight": torch.ones(4, 4)}, folder / "own.safetensors")
-    with pytest.raises(ModelUnavailable, match="not a LoRA for this model"):
-        load(card("lora-strange", lora="own.safetensors", base="sd9"), folder, "cpu")
 
 
 def test_a_variant_of_the_files_is_chosen_by_the_card(tmp_path: Path, expected) -> None:  # type: ignore[no-untyped-def]

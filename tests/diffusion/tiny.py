@@ -10,6 +10,7 @@ from typing import Any, Literal
 import torch
 from diffusers import (
     AutoencoderKL,
+    ControlNetModel,
     EulerDiscreteScheduler,
     StableDiffusionInpaintPipeline,
     StableDiffusionXLInpaintPipeline,
@@ -63,6 +64,17 @@ def save(kind: Kind, folder: Path, **options: Any) -> Path:
     return folder
 
 
+def build_control(kind: Kind) -> ControlNetModel:
+    """A ControlNet for one of them. Its last layers are zero when training begins; here they say something."""
+    torch.manual_seed({"sd9": 11, "sd4": 12, "xl9": 13, "lcm4": 14}[kind])
+    net = ControlNetModel.from_unet(_unet(kind, 4), conditioning_embedding_out_channels=(8, 16, 16, 32))
+    with torch.no_grad():
+        for name, parameter in net.named_parameters():
+            if name.startswith("controlnet_"):
+                parameter.copy_(torch.randn_like(parameter) * 0.2)
+    return net
+
+
 def tokenizer() -> CLIPTokenizer:
     """Byte-level CLIP tokens without merges: every letter is a token, so prompts grow long quickly."""
     letters = sorted(ByteLevel.alphabet())
@@ -70,7 +82,7 @@ def tokenizer() -> CLIPTokenizer:
     return CLIPTokenizer(vocab={name: i for i, name in enumerate(names)}, merges=[], model_max_length=WINDOW)
 
 
-def _unet(kind: Kind) -> UNet2DConditionModel:
+def _unet(kind: Kind, channels: int = 0) -> UNet2DConditionModel:
     xl = kind == "xl9"
     extra: dict[str, Any] = {}
     if xl:
@@ -85,7 +97,7 @@ def _unet(kind: Kind) -> UNet2DConditionModel:
         extra = {"time_cond_proj_dim": 32}
     unet = UNet2DConditionModel(
         sample_size=SIZE // 8,
-        in_channels=9 if kind in ("sd9", "xl9") else 4,
+        in_channels=channels or (9 if kind in ("sd9", "xl9") else 4),
         out_channels=4,
         layers_per_block=1,
         block_out_channels=(32, 64),

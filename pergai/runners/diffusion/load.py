@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,6 @@ from safetensors import SafetensorError
 from pergai.cards.structs import ModelCard
 from pergai.errors import CardError, ModelUnavailable
 from pergai.runners.diffusion.faults import translated
-from pergai.runners.diffusion.lora import fuse
 
 log = logging.getLogger(__name__)
 
@@ -39,45 +39,70 @@ def dtype_for(card: ModelCard, device: str) -> torch.dtype:
 def load_pipeline(card: ModelCard, folder: Path, device: str) -> Any:
     """The diffusers inpainting pipeline of a card, on the device, ready to run.
 
-    `card.options`: `dtype`; `variant` (e.g. "fp16": which set of files); `file` (a single checkpoint in the folder), or
-    `lora` (one in the folder) with its `scale`; and `base`: id of the card whose folder has the configuration of the
-    checkpoint (a folder `config` beside it does, too), or the model the LoRA is for.
+    `card.options`: `dtype`; `variant` (e.g. "fp16": which set of files); `file` (a single checkpoint in the folder), and
+    `base`: id of the card whose folder has the configuration of the checkpoint (a folder `config` beside it does, too).
     Raises ModelUnavailable or CardError.
     """
-    # The weights are here or they are not; nobody may wait for a hub.
-    os.environ.setdefault("HF_HUB_OFFLINE", "1")
-    import diffusers
-    import transformers
-
-    for library in (diffusers, transformers):  # the log is ours, one JSON a line
-        library.utils.logging.set_verbosity_error()
-        library.utils.logging.disable_progress_bar()
-    if not folder.is_dir():
-        raise ModelUnavailable(f"model {card.id} is missing; run `pergai models pull {card.id}`")
+    quiet_libraries()
     dtype = dtype_for(card, device)
-    try:
+    with _loading(card, folder):
         if file := card.options.get("file"):
             pipeline = _from_file(card, folder / str(file), dtype)
-        elif lora := card.options.get("lora"):
-            pipeline = _from_folder(card, folder.parent / str(card.options.get("base", "")), dtype)
-            fuse(pipeline, folder / str(lora), float(card.options.get("scale", 1.0)))
         else:
             pipeline = _from_folder(card, folder, dtype)
-    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
-        if isinstance(error, torch.OutOfMemoryError):
-            raise MemoryError(str(error)) from None
-        reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
-        raise ModelUnavailable(f"model {card.id} cannot be loaded ({reason.strip()[:300]})") from error
     pipeline.set_progress_bar_config(disable=True)
     with translated():
         return pipeline.to(device)
 
 
-def _from_folder(card: ModelCard, folder: Path, dtype: torch.dtype) -> Any:
-    index = _index(card, folder)
+def load_part(kind: Any, card: ModelCard, folder: Path, device: str) -> Any:
+    """One net of diffusers or transformers (`kind` is its class) from a folder of its own, on the device.
+
+    `card.options`: `dtype`, `variant`. Raises ModelUnavailable or CardError.
+    """
+    quiet_libraries()
+    dtype = dtype_for(card, device)
+    with _loading(card, folder):
+        net = kind.from_pretrained(folder, **_options(card, dtype))
+    with translated():
+        return net.to(device)
+
+
+def quiet_libraries() -> None:
+    """No hub, no progress bars, no log lines of theirs: weights are here or they are not, and the log is ours."""
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    import diffusers
+    import transformers
+
+    for library in (diffusers, transformers):
+        library.utils.logging.set_verbosity_error()
+        library.utils.logging.disable_progress_bar()
+
+
+@contextmanager
+def _loading(card: ModelCard, folder: Path) -> Iterator[None]:
+    """Whatever goes wrong with the files of a card becomes ModelUnavailable, with its reason."""
+    if not folder.is_dir():
+        raise ModelUnavailable(f"model {card.id} is missing; run `pergai models pull {card.id}`")
+    try:
+        yield
+    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
+        if isinstance(error, torch.OutOfMemoryError):
+            raise MemoryError(str(error)) from None
+        reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        raise ModelUnavailable(f"model {card.id} cannot be loaded ({reason.strip()[:300]})") from error
+
+
+def _options(card: ModelCard, dtype: torch.dtype) -> dict[str, Any]:
     options: dict[str, Any] = {"dtype": dtype, "use_safetensors": True, "local_files_only": True}
     if variant := card.options.get("variant"):
         options["variant"] = str(variant)
+    return options
+
+
+def _from_folder(card: ModelCard, folder: Path, dtype: torch.dtype) -> Any:
+    index = _index(card, folder)
+    options = _options(card, dtype)
     if "safety_checker" in index:
         options |= {"safety_checker": None, "requires_safety_checker": False}
     return _kind(index).from_pretrained(folder, **options)

@@ -1,4 +1,4 @@
-"""A LoRA added to the weights it was trained for, once, at load (Hu et al. 2021: W + scale · alpha / rank · B A).
+"""LoRA (Hu et al. 2021: W + scale · alpha / rank · B A): worn by a model for the requests that ask for it.
 
 Read are the layouts of diffusers and peft (`unet.….lora_A.weight`, `….lora.down.weight`) and of kohya's trainers on
 diffusers' names (`lora_unet_….lora_down.weight`, `.alpha`).
@@ -8,12 +8,18 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
+
+from pergai.cards.structs import ModelCard
+from pergai.errors import CardError, ModelUnavailable
+from pergai.runners.diffusion.companion import Companion
 
 ENDINGS = {"lora_A": "down", "lora_down": "down", "lora.down": "down", "lora_B": "up", "lora_up": "up", "lora.up": "up"}
 KEY = re.compile(r"(.+?)\.(lora_A|lora_B|lora_down|lora_up|lora\.down|lora\.up)(?:\.\w+)?\.weight|(.+)\.alpha")
@@ -23,13 +29,33 @@ PREFIXES = {
     "text_encoder_2": ("text_encoder_2.", "lora_te2_"),
 }
 
+Outfit = tuple[tuple[str, float], ...]
+"""LoRAs worn together: id of the model card, and scale."""
 
-def fuse(pipeline: Any, path: Path, scale: float) -> int:
-    """Add the LoRA in `path` to a pipeline's weights; how many layers it changed. Raises ValueError when part of it fits
-    nowhere: a LoRA of another family."""
+
+class Lora(Companion):
+    """The layers of one LoRA, on the device. `name` is for messages."""
+
+    def __init__(self, name: str, layers: Mapping[str, Mapping[str, Tensor]]) -> None:
+        self.name = name
+        self.layers = layers
+
+
+def load(card: ModelCard, folder: Path, device: str) -> Lora:
+    """Family `lora`. Option `file`: its name in the folder. Raises ModelUnavailable or CardError."""
+    name = str(card.options.get("file", "pytorch_lora_weights.safetensors"))
+    if not name.endswith(".safetensors"):
+        raise CardError(f"models/{card.id}.toml: options.file: only .safetensors are read, not {name}")
+    path = folder / name
+    if not path.is_file():
+        raise ModelUnavailable(f"model {card.id} is missing; run `pergai models pull {card.id}`")
+    try:
+        tensors = load_file(path, device=device)
+    except (OSError, SafetensorError) as error:
+        raise ModelUnavailable(f"model {card.id} cannot be loaded ({str(error)[:300]})") from error
     layers: dict[str, dict[str, Tensor]] = defaultdict(dict)
     strange: list[str] = []
-    for key, tensor in load_file(path).items():
+    for key, tensor in tensors.items():
         found = KEY.fullmatch(key)
         if found is None:
             strange.append(key)
@@ -37,14 +63,61 @@ def fuse(pipeline: Any, path: Path, scale: float) -> int:
             layers[found[3]]["alpha"] = tensor
         else:
             layers[found[1].removesuffix(".processor")][ENDINGS[found[2]]] = tensor
-    modules = _modules(pipeline)
-    strange += [name for name in layers if name not in modules or not {"down", "up"} <= layers[name].keys()]
+    strange += [layer for layer, parts in layers.items() if not {"down", "up"} <= parts.keys()]
     if strange or not layers:
-        shown = ", ".join(strange[:3]) or "no layer at all"
-        raise ValueError(f"{path.name} is not a LoRA for this model: {shown}")
-    for name, parts in layers.items():
-        _add(modules[name], parts, scale)
-    return len(layers)
+        raise ModelUnavailable(f"model {card.id} cannot be loaded ({_not_a_lora(name, strange)})")
+    return Lora(card.id, dict(layers))
+
+
+class Wardrobe:
+    """What a pipeline wears. The weights a LoRA changes are kept as they were and put back to the last bit, so that a
+    request without one sees the model as it came."""
+
+    def __init__(self, pipeline: Any) -> None:
+        self._pipeline = pipeline
+        self._own: dict[nn.Module, Tensor] = {}
+        self._modules: Mapping[str, nn.Module] | None = None
+        self.worn: Outfit = ()
+
+    def wear(self, outfit: Outfit, loras: Mapping[str, Any]) -> None:
+        """Change into `outfit`. Raises ModelUnavailable when one is of another family of models."""
+        if outfit == self.worn:
+            return
+        self._undress()
+        if outfit:
+            fitted = [(self._fitted(loras[name]), scale) for name, scale in outfit]
+            for layers, scale in fitted:
+                for module, parts in layers:
+                    self._change(module, parts, scale)
+        self.worn = outfit
+
+    def _fitted(self, lora: Lora) -> Sequence[tuple[nn.Module, Mapping[str, Tensor]]]:
+        if self._modules is None:
+            self._modules = _modules(self._pipeline)
+        strange = [
+            name
+            for name, parts in lora.layers.items()
+            if name not in self._modules or not _fits(self._modules[name], parts)
+        ]
+        if strange:
+            raise ModelUnavailable(f"{lora.name}: {_not_a_lora('it', strange)}")
+        return [(self._modules[name], parts) for name, parts in lora.layers.items()]
+
+    def _change(self, module: nn.Module, parts: Mapping[str, Tensor], scale: float) -> None:
+        weight = module.get_parameter("weight")
+        self._own.setdefault(module, weight.detach().clone())
+        down, up = parts["down"].to(weight.device).float(), parts["up"].to(weight.device).float()
+        strength = scale * (float(parts["alpha"]) / down.shape[0] if "alpha" in parts else 1.0)
+        change = (up.flatten(1) @ down.flatten(1)).reshape(weight.shape) * strength
+        with torch.no_grad():
+            weight.copy_((weight.float() + change).to(weight.dtype))
+
+    def _undress(self) -> None:
+        with torch.no_grad():
+            for module, own in self._own.items():
+                module.get_parameter("weight").copy_(own)
+        self._own.clear()
+        self.worn = ()
 
 
 def _modules(pipeline: Any) -> dict[str, nn.Module]:
@@ -64,10 +137,10 @@ def _modules(pipeline: Any) -> dict[str, nn.Module]:
     return named
 
 
-def _add(module: nn.Module, parts: dict[str, Tensor], scale: float) -> None:
-    weight = module.get_parameter("weight")
-    down, up = parts["down"].float(), parts["up"].float()
-    strength = scale * (float(parts["alpha"]) / down.shape[0] if "alpha" in parts else 1.0)
-    change = (up.flatten(1) @ down.flatten(1)).reshape(weight.shape) * strength
-    with torch.no_grad():
-        weight.copy_((weight.float() + change.to(weight.device)).to(weight.dtype))
+def _fits(module: nn.Module, parts: Mapping[str, Tensor]) -> bool:
+    return parts["up"].shape[0] * parts["down"][0].numel() == module.get_parameter("weight").numel()
+
+
+def _not_a_lora(name: str, strange: Sequence[str]) -> str:
+    shown = ", ".join(strange[:3]) or "no layer at all"
+    return f"{name} is not a LoRA for this model: {shown}"

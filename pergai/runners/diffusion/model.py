@@ -15,10 +15,11 @@ from torch import Tensor
 from pergai.cards.structs import ModelCard
 from pergai.engine.core import UNFINISHED, Model, Unfinished
 from pergai.errors import JobError
-from pergai.runners.diffusion import schedulers
+from pergai.runners.diffusion import control, residence, schedulers, shortcuts
 from pergai.runners.diffusion.faults import translated
 from pergai.runners.diffusion.generic import GenericModel
 from pergai.runners.diffusion.load import dtype_for, load_pipeline
+from pergai.runners.diffusion.lora import Wardrobe
 from pergai.runners.diffusion.request import Painted, Request, State
 from pergai.runners.diffusion.step import Denoiser
 from pergai.runners.diffusion.text import PromptEncoder
@@ -43,6 +44,7 @@ class StepModel:
         self._words = PromptEncoder(pipeline)
         self._codec = Codec(pipeline.vae, dtype, single=single)
         self._denoiser = Denoiser(pipeline.unet, rows)
+        self._wardrobe = Wardrobe(pipeline)
 
     @torch.inference_mode()
     def run(self, payloads: Sequence[Request]) -> list[Painted | Unfinished]:
@@ -60,8 +62,24 @@ class StepModel:
             request.report(min(1.0, (state.index + 1) / (len(state.timesteps) + 1)))
         return results
 
+    def park(self) -> None:
+        """Move the weights into the host's memory, pinned where there is a GPU to fetch them back."""
+        self._denoiser.forget()
+        residence.park(self._parts())
+
+    def unpark(self) -> None:
+        """Bring them back. Raises MemoryError."""
+        with translated():
+            residence.unpark(self._parts(), self._device)
+
+    def _parts(self) -> list[torch.nn.Module]:
+        return [part for part in self._pipeline.components.values() if isinstance(part, torch.nn.Module)]
+
     def _turn(self, payloads: Sequence[Request]) -> list[Painted | Unfinished]:
         fresh = [request for request in payloads if request.state is None]
+        if payloads:
+            # All of a batch ask for the same: it is part of their shape.
+            self._wardrobe.wear(payloads[0].loras, payloads[0].beside)
         for request, state in zip(fresh, self._prepared(fresh), strict=True):
             request.state = state
         done = [request for request in payloads if _state(request).finished]
@@ -71,7 +89,7 @@ class StepModel:
             id(request): Painted(pixels, _state(request).notes) for request, pixels in zip(done, pictures, strict=True)
         }
         if moving := [_state(request) for request in payloads if id(request) not in results]:
-            self._denoiser.advance(moving)
+            self._denoiser.advance(moving, control.nets([request.beside for request in payloads]))
         return [results.get(id(request), UNFINISHED) for request in payloads]
 
     def _grow(self, size: int) -> None:
@@ -106,7 +124,10 @@ class StepModel:
         timesteps = schedulers.schedule(scheduler, request.steps, request.strength)
         distilled = self._pipeline.unet.config.time_cond_proj_dim
         words = self._words.condition(
-            request.prompt, request.negative_prompt, guided=request.guidance > 1 and distilled is None
+            request.prompt,
+            request.negative_prompt,
+            guided=request.guidance > 1 and distilled is None,
+            outfit=request.loras,
         )
         generator = torch.Generator("cpu").manual_seed(request.seed)
         clean = None if image is None else image(generator).contiguous()  # as diffusers' repeat() leaves it
@@ -121,6 +142,7 @@ class StepModel:
         if masked is None:
             # diffusers draws the masked image's encoding here even where no channel takes it.
             randn_tensor(noise.shape, generator, self._device, self._codec.dtype)
+        small = small.to(self._device, self._dtype)
         return State(
             scheduler=scheduler,
             timesteps=timesteps,
@@ -131,13 +153,22 @@ class StepModel:
             pooled=words.pooled,
             time_ids=self._time_ids(request, words.embeds) if words.pooled is not None else None,
             guidance_embed=None if distilled is None else self._guidance_embed(request.guidance, distilled),
-            mask=small.to(self._device, self._dtype),
-            masked=None if masked is None else masked(generator),
+            mask=small,
+            context=None if masked is None else torch.cat([small, masked(generator)], dim=1),
             clean=clean if self._channels == 4 else None,
             noise=noise,
             latents=latents,
+            control=request.control,
+            hint=self._hint(request),
+            shortcut=_shortcut(request),
             notes=words.notes,
         )
+
+    def _hint(self, request: Request) -> Tensor | None:
+        if request.control is None:
+            return None
+        net: control.ControlNet = request.beside[request.control.net]
+        return control.hint_tensor(request.control.hint).to(self._device, net.dtype)
 
     def _check(self, request: Request) -> None:
         height, width = request.image.shape[:2]
@@ -147,6 +178,10 @@ class StepModel:
             raise JobError(f"the mask is {request.mask.shape[1]}×{request.mask.shape[0]}, the image {width}×{height}")
         if not request.mask.any():
             raise JobError("the mask is empty: there is nothing to paint")
+        if request.control is not None and request.control.hint.shape[:2] != (height, width):
+            raise JobError("the ControlNet's map has not the size of the image")
+        if request.deep_cache > 1 and (request.control is not None or request.gate < 1):
+            raise JobError("deep_cache goes neither with a ControlNet nor with gate")
 
     def _time_ids(self, request: Request, embeds: Tensor) -> Tensor:
         """SDXL's micro-conditioning (Podell et al. 2023): original size, crop, and target size or aesthetic scores."""
@@ -203,6 +238,12 @@ def can_step(pipeline: Any) -> bool:
         and vae.config.latent_channels == 4
         and not getattr(getattr(encoder, "config", None), "use_attention_mask", False)
     )
+
+
+def _shortcut(request: Request) -> shortcuts.Shortcut | None:
+    if request.deep_cache > 1:
+        return shortcuts.DeepCache(request.deep_cache)
+    return shortcuts.Gate(request.gate) if request.gate < 1 else None
 
 
 def _state(request: Request) -> State:

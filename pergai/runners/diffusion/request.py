@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pergai.imaging.picture import RGB, Alpha
@@ -11,6 +11,10 @@ from pergai.imaging.picture import RGB, Alpha
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
+
+    from pergai.runners.diffusion.control import Control
+    from pergai.runners.diffusion.lora import Outfit
+    from pergai.runners.diffusion.shortcuts import Shortcut
 
 
 def _silent(fraction: float) -> None:
@@ -35,15 +39,29 @@ class Request:
     """Share of the noise schedule that is run, 0-1: below 1 the image's own content is the start."""
     scheduler: str = "euler"
     """A name of `schedulers.SCHEDULERS`."""
+    control: Control | None = None
+    """The ControlNet and its map."""
+    loras: Outfit = ()
+    """What the model wears for this request."""
+    deep_cache: int = 1
+    """DeepCache's interval; 1 runs the whole UNet in every step. Not together with `control` or `gate`."""
+    gate: float = 1.0
+    """T-GATE's share of the steps, 0-1; 1 reads the words to the end."""
     report: Callable[[float], None] = _silent
     """Told the fraction done, 0-1, on the device thread."""
     state: State | None = None
     """Where the model is with it; None until its first turn. Dropping the request frees it."""
+    beside: dict[str, Any] = field(default_factory=dict, init=False)
+    """The ControlNet and the LoRAs, by id: the device thread puts them here for the time of a turn."""
+
+    def __post_init__(self) -> None:
+        names = [name for name, _ in self.loras] + ([self.control.net] if self.control else [])
+        self.beside = dict.fromkeys(names)
 
     @property
     def shape(self) -> Hashable:
         """Requests of one shape can share a batch."""
-        return ("inpaint", self.image.shape[0], self.image.shape[1])
+        return ("inpaint", self.image.shape[0], self.image.shape[1], self.loras)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +95,16 @@ class State:
     """Models distilled with guidance (LCM): (1, width)."""
     mask: Tensor
     """(1, 1, h, w): 1 is painted."""
-    masked: Tensor | None
-    """9-channel models: latents of the masked image, (1, 4, h, w)."""
+    context: Tensor | None
+    """9-channel models: the mask and the latents of the masked image, (1, 5, h, w)."""
     clean: Tensor | None
     """4-channel models: latents of the image, blended back in outside the mask at each step."""
     noise: Tensor
     latents: Tensor
+    control: Control | None = None
+    hint: Tensor | None = None
+    """The ControlNet's map, (1, 3, height, width)."""
+    shortcut: Shortcut | None = None
     index: int = 0
     """Steps done."""
     notes: tuple[str, ...] = ()

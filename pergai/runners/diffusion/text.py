@@ -8,7 +8,7 @@ not depend on who asked at the same time.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -49,28 +49,28 @@ class PromptEncoder:
         self._xl = second is not None
         self._zeros_for_no_words = self._xl and bool(pipeline.config.get("force_zeros_for_empty_prompt", False))
         self._remember = remember
-        self._known: OrderedDict[tuple[str, int], Embedding] = OrderedDict()
+        self._known: OrderedDict[tuple[str, int, Hashable], Embedding] = OrderedDict()
 
-    def condition(self, prompt: str, negative: str, *, guided: bool) -> Conditioning:
-        """The conditioning of a request. Notes: `prompt_in_chunks:N`, `prompt_cut`."""
+    def condition(self, prompt: str, negative: str, *, guided: bool, outfit: Hashable = ()) -> Conditioning:
+        """The conditioning of a request; `outfit`: the LoRAs the encoders wear. Notes: `prompt_in_chunks:N`, `prompt_cut`."""
         needed = max(self._windows(text) for text in ((prompt, negative) if guided else (prompt,)))
         windows = min(needed, LONGEST)
         notes = [f"prompt_in_chunks:{windows}"] if windows > 1 else []
         if needed > LONGEST:
             notes.append("prompt_cut")
-        words = self.encode(prompt, windows)
+        words = self.encode(prompt, windows, outfit)
         if not guided:
             return Conditioning(words.words, words.pooled, tuple(notes))
         if not negative and self._zeros_for_no_words:
             without = Embedding(torch.zeros_like(words.words), _zeros(words.pooled))
         else:
-            without = self.encode(negative, windows)
+            without = self.encode(negative, windows, outfit)
         pooled = None if words.pooled is None else torch.cat([_sure(without.pooled), words.pooled])
         return Conditioning(torch.cat([without.words, words.words]), pooled, tuple(notes))
 
-    def encode(self, text: str, windows: int) -> Embedding:
+    def encode(self, text: str, windows: int, outfit: Hashable = ()) -> Embedding:
         """The embedding of a text in so many windows."""
-        key = (text, windows)
+        key = (text, windows, outfit)
         if key not in self._known:
             self._known[key] = self._encode(text, windows)
             while len(self._known) > self._remember:

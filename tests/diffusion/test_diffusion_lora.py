@@ -1,0 +1,142 @@
+"""LoRAs: each request's own, one model for all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import tiny
+import torch
+from bench import apart, card, device, finish, request, work
+from safetensors.torch import save_file
+
+from pergai.errors import CardError, ModelUnavailable
+from pergai.runners import registry
+from pergai.runners.diffusion.lora import Lora
+from pergai.runners.diffusion.model import StepModel
+from pergai.runners.diffusion.request import Request
+
+Fresh = Callable[..., StepModel]
+LAYOUTS = ("peft", "diffusers", "kohya")
+
+
+def trained(layout: str, seed: int = 9) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+    """A LoRA of the tiny model's attention, as a file holds it, and what it adds to each layer of the UNet by itself."""
+    torch.manual_seed(seed)
+    tensors: dict[str, torch.Tensor] = {}
+    changes: dict[str, torch.Tensor] = {}
+    for name, layer in tiny.build("sd9").unet.named_modules():
+        if not name.endswith(("to_q", "to_v")):
+            continue
+        down, up = torch.randn(4, layer.in_features), torch.randn(layer.out_features, 4)
+        changes[name] = up @ down * (2 / 4 if layout == "kohya" else 1)
+        flat = f"lora_unet_{name.replace('.', '_')}"
+        tensors |= {
+            "peft": {f"unet.{name}.lora_A.weight": down, f"unet.{name}.lora_B.weight": up},
+            "diffusers": {f"unet.{name}.lora.down.weight": down, f"unet.{name}.lora.up.weight": up},
+            "kohya": {
+                f"{flat}.lora_down.weight": down,
+                f"{flat}.lora_up.weight": up,
+                f"{flat}.alpha": torch.tensor(2.0),
+            },
+        }[layout]
+    return tensors, changes
+
+
+def put(tensors: dict[str, torch.Tensor], folder: Path) -> Lora:
+    """A LoRA saved and loaded as a card's weights are."""
+    folder.mkdir(exist_ok=True)
+    save_file(tensors, folder / "own.safetensors")
+    lora = registry.load_model(card(folder.name, family="lora", file="own.safetensors"), folder, "cpu")
+    assert isinstance(lora, Lora)
+    return lora
+
+
+def by_hand(*added: tuple[dict[str, torch.Tensor], float]) -> StepModel:
+    """The tiny model with changes made to its weights by hand."""
+    pipeline = tiny.build("sd9")
+    with torch.no_grad():
+        for changes, scale in added:
+            for name, change in changes.items():
+                pipeline.unet.get_submodule(name).weight.add_(change * scale)
+    pipeline.set_progress_bar_config(disable=True)
+    return StepModel(pipeline, dtype=torch.float32, max_batch=1, rows=[], single=False)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_request_wears_its_lora_at_its_scale(fresh: Fresh, tmp_path: Path, layout: str) -> None:
+    tensors, changes = trained(layout)
+    lora = put(tensors, tmp_path / "style")
+    picture = finish(fresh("sd9"), request(loras=(("style", 0.5),)), style=lora)[0].pixels
+    assert apart(picture, finish(by_hand((changes, 0.5)), request())[0].pixels) <= 1
+    assert apart(picture, finish(fresh("sd9"), request())[0].pixels) > 1
+
+
+def test_two_loras_are_worn_together(fresh: Fresh, tmp_path: Path) -> None:
+    (one, adds), (two, more) = trained("peft", 1), trained("kohya", 2)
+    loras = {"one": put(one, tmp_path / "one"), "two": put(two, tmp_path / "two")}
+    picture = finish(fresh("sd9"), request(loras=(("one", 0.4), ("two", 0.3))), **loras)[0].pixels
+    assert apart(picture, finish(by_hand((adds, 0.4), (more, 0.3)), request())[0].pixels) <= 1
+
+
+def test_taken_off_again_the_model_is_itself_to_the_last_bit(fresh: Fresh, tmp_path: Path) -> None:
+    model, lora = fresh("sd9"), put(trained("peft")[0], tmp_path / "style")
+    before = {name: weight.clone() for name, weight in model._pipeline.unet.state_dict().items()}
+    expected = finish(model, request())[0].pixels
+    finish(model, request(loras=(("style", 0.7),)), style=lora)
+    assert apart(finish(model, request())[0].pixels, expected) == 0
+    assert all(torch.equal(weight, before[name]) for name, weight in model._pipeline.unet.state_dict().items())
+
+
+def test_requests_of_different_loras_go_on_side_by_side_and_never_share_a_step(fresh: Fresh, tmp_path: Path) -> None:
+    model, lora = fresh("sd9"), put(trained("peft")[0], tmp_path / "style")
+    outfits = [(), (("style", 0.5),), (), (("style", 0.2),)]
+
+    def several() -> list[Request]:
+        return [request(loras=outfit, seed=seed) for seed, outfit in enumerate(outfits)]
+
+    expected = [finish(model, one, style=lora)[0].pixels for one in several()]
+    together = several()
+    with device(model, style=lora) as (loop, diary):
+        futures = [loop.submit(work(one, job=str(index), library=str(index))) for index, one in enumerate(together)]
+        pictures = [future.result(60).pixels for future in futures]
+    assert all(apart(a, b) <= 1 for a, b in zip(pictures, expected, strict=True))
+    assert max(diary.batches) == 2  # the two without any
+
+
+def test_a_lora_of_the_words_changes_them_and_nobody_elses(fresh: Fresh, tmp_path: Path) -> None:
+    model = fresh("sd9")
+    name = next(name for name, _ in model._pipeline.text_encoder.named_modules() if name.endswith("q_proj"))
+    flat = f"lora_te_text_model_{name.removeprefix('text_model.').replace('.', '_')}"
+    lora = put(
+        {f"{flat}.lora_down.weight": torch.randn(2, 32), f"{flat}.lora_up.weight": torch.randn(32, 2)},
+        tmp_path / "words",
+    )
+    expected = finish(model, request())[0].pixels
+    changed = finish(model, request(loras=(("words", 1.0),)), words=lora)[0].pixels
+    assert apart(changed, expected) > 0
+    assert apart(finish(model, request())[0].pixels, expected) == 0
+
+
+def test_a_lora_of_another_family_fails_its_request_and_leaves_the_model_as_it_was(
+    fresh: Fresh, tmp_path: Path
+) -> None:
+    model = fresh("sd9")
+    strange = put(
+        {"lora_unet_input_blocks_4_1_proj_in.lora_down.weight": torch.ones(4, 4)}
+        | {"lora_unet_input_blocks_4_1_proj_in.lora_up.weight": torch.ones(4, 4)},
+        tmp_path / "strange",
+    )
+    with pytest.raises(ModelUnavailable, match="strange: it is not a LoRA for this model"):
+        finish(model, request(loras=(("strange", 1.0),)), strange=strange)
+    assert apart(finish(model, request())[0].pixels, finish(fresh("sd9"), request())[0].pixels) == 0
+
+
+def test_a_file_that_is_no_lora_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ModelUnavailable, match="not a LoRA for this model: whatever"):
+        put({"whatever": torch.ones(1)}, tmp_path / "none")
+    with pytest.raises(ModelUnavailable, match="pergai models pull gone"):
+        registry.load_model(card("gone", family="lora"), tmp_path / "gone", "cpu")
+    with pytest.raises(CardError, match="safetensors"):
+        registry.load_model(card("none", family="lora", file="own.ckpt"), tmp_path / "none", "cpu")
