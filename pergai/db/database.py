@@ -13,49 +13,49 @@ import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
 
+from pergai.db.driver import Connection
+
 READERS = 4
-
-
-@dataclass(eq=False, slots=True)
-class _Group:
-    """Blocks that share a transaction."""
-
-    connection: AsyncConnection
-    committed: asyncio.Future[None]
 
 
 class Database:
     """The open database of one server."""
 
     def __init__(self, path: Path) -> None:
-        self._writer = _engine(path, 1, _WRITER_PRAGMAS)
-        self._readers = _engine(path, READERS, _READER_PRAGMAS)
+        self._writers = _engine(path, _WRITER_PRAGMAS, writer=True)
+        self._readers = _engine(path, _READER_PRAGMAS, writer=False)
         self._turn = asyncio.Lock()  # first come, first served
-        self._group: _Group | None = None
+        self._writer: tuple[AsyncConnection, Connection] | None = None
+        self._group: asyncio.Future[None] | None = None
+        """Done when the open transaction is on the disk."""
         self._committers: set[asyncio.Task[None]] = set()
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncSession]:
         """One durable transaction: on the disk when the block has ended; nothing of it when it raises."""
         async with self._turn:
-            group = self._group or await self._begin()
-            session = AsyncSession(
-                group.connection, join_transaction_mode="create_savepoint", expire_on_commit=False, autoflush=False
-            )
-            async with session, session.begin():
-                yield session
-        await asyncio.shield(group.committed)
+            connection, driver = await self._open_writer()
+            group = self._group or await self._begin(driver)
+            try:
+                with driver.block():
+                    async with AsyncSession(connection, expire_on_commit=False, autoflush=False) as session:
+                        yield session
+                        await session.flush()
+            finally:
+                if not driver.in_group:  # SQLite has given it up: those who shared it must hear of it
+                    await self._commit()
+        await asyncio.shield(group)
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
-        """A read-only connection for Core statements: several times cheaper than an ORM session."""
+        """A read-only connection for Core statements: several times cheaper than an ORM session. Each statement sees
+        what is committed when it runs."""
         async with self._readers.connect() as connection:
             yield connection
 
@@ -63,22 +63,35 @@ class Database:
         """Move the log into the database file."""
         async with self._turn:
             await self._commit()
-            async with self._writer.connect() as connection:
-                raw = await connection.get_raw_connection()  # below SQLAlchemy: a checkpoint must be in no transaction
-                await raw.driver_connection.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)")  # type: ignore[union-attr]
+            _, driver = await self._open_writer()
+            await driver.aside(lambda sqlite: sqlite.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall())
 
     async def close(self) -> None:
         await self._readers.dispose()
         async with self._turn:
             await self._commit()
-            await self._writer.dispose()
+            if self._writer is not None:
+                await self._writer[0].close()
+            await self._writers.dispose()
 
-    async def _begin(self) -> _Group:
+    async def _open_writer(self) -> tuple[AsyncConnection, Connection]:
+        """SQLAlchemy's connection and the driver's below it: groups are begun and ended there, statements go through SQLAlchemy,
+        which takes it for one that commits by itself."""
+        if self._writer is None:
+            connection = await self._writers.connect()
+            raw: Any = await connection.get_raw_connection()
+            self._writer = connection, raw.driver_connection
+        return self._writer
+
+    async def _begin(self, driver: Connection) -> asyncio.Future[None]:
         """Open a transaction, and queue its commit behind all who wait for their turn by now: they share it."""
-        connection = await self._writer.connect()
-        await connection.begin()
-        self._group = _Group(connection, asyncio.get_running_loop().create_future())
-        self._group.committed.add_done_callback(lambda future: future.exception())  # nobody may be left to be told
+        try:
+            await driver.begin_group()
+        except asyncio.CancelledError:
+            await driver.roll_back_group()  # it may have begun
+            raise
+        self._group = asyncio.get_running_loop().create_future()
+        self._group.add_done_callback(lambda future: future.exception())  # nobody may be left to be told
         committer = asyncio.create_task(self._commit_in_turn())
         self._committers.add(committer)
         committer.add_done_callback(self._committers.discard)
@@ -93,14 +106,14 @@ class Database:
         group, self._group = self._group, None
         if group is None:
             return
+        _, driver = await self._open_writer()
         try:
-            await group.connection.commit()
+            await driver.commit_group()
         except Exception as error:
-            group.committed.set_exception(error)
+            group.set_exception(error)
+            await driver.roll_back_group()
         else:
-            group.committed.set_result(None)
-        finally:
-            await group.connection.close()
+            group.set_result(None)
 
 
 def sqlite_version() -> tuple[int, int, int]:
@@ -123,19 +136,23 @@ _READER_PRAGMAS = (
 )
 
 
-def _engine(path: Path, size: int, pragmas: tuple[str, ...]) -> AsyncEngine:
-    engine = create_async_engine(f"sqlite+aiosqlite:///{path}", pool_size=size, max_overflow=0, pool_timeout=60)
+def _engine(path: Path, pragmas: tuple[str, ...], *, writer: bool) -> AsyncEngine:
+    async def connect(*_: Any, **__: Any) -> Connection:
+        return Connection(path, writer=writer)
+
+    engine = create_async_engine(
+        f"sqlite+aiosqlite:///{path}",
+        async_creator=connect,
+        pool_size=1 if writer else READERS,
+        max_overflow=0,
+        pool_timeout=60,
+    )
 
     @event.listens_for(engine.sync_engine, "connect")
     def configure(connection: Any, _: Any) -> None:
-        connection.isolation_level = None  # we say BEGIN ourselves
         cursor = connection.cursor()
         for pragma in pragmas:
             cursor.execute(pragma)
         cursor.close()
-
-    @event.listens_for(engine.sync_engine, "begin")
-    def begin(connection: Any) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if size == 1 else "BEGIN")
 
     return engine

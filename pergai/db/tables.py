@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import JSON, BigInteger, Column, Dialect, Index, MetaData, TypeDecorator, UniqueConstraint
+from sqlalchemy import JSON, BigInteger, Column, Dialect, Index, MetaData, TypeDecorator, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
 from pergai.ids import new_id
@@ -103,13 +103,20 @@ class Product(SQLModel, table=True):
     created_at: datetime = Field(default_factory=now, sa_type=Instant)
 
 
+_PENDING = text("status = 'pending'")
+_SUSPECT = text("status = 'pending' AND crashes > 0")
+_PROCESSING = text("status = 'processing'")
+
+
 class Generation(SQLModel, table=True):
     __table_args__ = (
         Index("ix_generation_library_id", "library", "id"),
         Index("ix_generation_library_product_id", "library", "product_id", "id"),
         Index("ix_generation_library_status_id", "library", "status", "id"),
         Index("ix_generation_library_kind_id", "library", "kind", "id"),
-        Index("ix_generation_queue", "status", "library", "priority", "id"),
+        Index("ix_generation_pending", "library", "priority", "id", "crashes", "provider", sqlite_where=_PENDING),
+        Index("ix_generation_suspect", "library", "priority", "id", sqlite_where=_SUSPECT),
+        Index("ix_generation_processing", "id", sqlite_where=_PROCESSING),
     )
 
     id: UUID = Field(default_factory=new_id, primary_key=True)

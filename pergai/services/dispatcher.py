@@ -17,23 +17,25 @@ from typing import Any
 from uuid import UUID
 
 import structlog
+from sqlalchemy import Row
 
 from pergai.db import queue
 from pergai.db.database import Database
-from pergai.db.tables import Generation, Image, Status
+from pergai.db.tables import Image, Status
 from pergai.engine.client import EngineClient
 from pergai.engine.core import Job, Result
 from pergai.engine.wire import Beat, Ended, FromEngine, Hello, Loaded, Moved, Ran, Unloaded
 from pergai.errors import EngineCrashed, JobError, NotFound, SourceUnreadable
 from pergai.services import webhooks
 from pergai.services.events import Event, Events
+from pergai.services.images import MEDIA_TYPES
 from pergai.settings import MIB
 from pergai.storage.files import FileStore
 from pergai.telemetry.metrics import Metrics
 
 log = structlog.get_logger(__name__)
 
-EXTENSION = {"png": "png", "jpeg": "jpg", "webp": "webp", "avif": "avif", "tiff": "tif"}
+EXTENSION = {"png": "png", "jpeg": "jpg", "webp": "webp", "avif": "avif", "tiff": "tif", "psd": "psd"}
 LONE_CRASHES = 3
 
 
@@ -47,7 +49,7 @@ class Dispatcher:
         self._metrics = metrics
         self._jobs = jobs
         self._engine: EngineClient | None = None
-        self._inside: dict[str, Generation] = {}
+        self._inside: dict[str, Row[Any]] = {}
         self._last_served: dict[str, int] = {}
         self._turn = 0
         self._wake = asyncio.Event()
@@ -130,11 +132,11 @@ class Dispatcher:
         await self._return_unsent(rows)
         return bool(rows)
 
-    def _send(self, engine: EngineClient, row: Generation) -> None:
+    def _send(self, engine: EngineClient, row: Row[Any]) -> None:
         """Raises NotFound when the source must not be opened."""
         job = Job(
             id=str(row.id),
-            kind=row.kind,  # type: ignore[arg-type]
+            kind=row.kind,
             library=row.library,
             pipeline=row.pipeline,
             provider=row.provider,
@@ -142,7 +144,7 @@ class Dispatcher:
             source_sha256=row.source_sha256,
             params=row.params,
             seed=row.seed,
-            format=row.format,  # type: ignore[arg-type]
+            format=row.format,
             target=str(self._files.temp_file(f".{EXTENSION[row.format]}")),
             alone=row.crashes > 0,
             rerun_of=str(row.rerun_of or ""),
@@ -154,11 +156,11 @@ class Dispatcher:
             self._metrics.queue_wait_seconds.labels(provider=row.provider).observe(max(0.0, waited))
             self._events.publish(Event(row.id, Status.PROCESSING, 0.0, "started"))
 
-    async def _reject(self, row: Generation, error: JobError) -> None:
+    async def _reject(self, row: Row[Any], error: JobError) -> None:
         """End a job that cannot even be sent."""
         self._ended(row, await self._failed(row, Result(job=str(row.id), error=error.code, detail=error.detail)))
 
-    async def _return_unsent(self, rows: Sequence[Generation]) -> None:
+    async def _return_unsent(self, rows: Sequence[Row[Any]]) -> None:
         unsent = [row.id for row in rows if str(row.id) not in self._inside]
         if unsent:
             async with self._database.write() as session:
@@ -232,7 +234,7 @@ class Dispatcher:
         """Models on the device now."""
         return frozenset(self._resident)
 
-    async def _finish(self, row: Generation, result: Result) -> None:
+    async def _finish(self, row: Row[Any], result: Result) -> None:
         try:
             outcome = await self._completed(row, result) if not result.error else await self._failed(row, result)
             self._ended(row, outcome)
@@ -247,7 +249,7 @@ class Dispatcher:
             self._inside.pop(result.job, None)
             self.wake()
 
-    async def _completed(self, row: Generation, result: Result) -> str:
+    async def _completed(self, row: Row[Any], result: Result) -> str:
         extension = EXTENSION[row.format]
         key = f"generations/{row.id}.{extension}"
         target = Path(result.target)
@@ -269,7 +271,7 @@ class Dispatcher:
                         library=row.library,
                         key=key,
                         sha256=result.sha256,
-                        media_type=f"image/{row.format}",
+                        media_type=MEDIA_TYPES[row.format],
                         bytes=result.bytes,
                         width=result.width,
                         height=result.height,
@@ -284,7 +286,7 @@ class Dispatcher:
             self._metrics.inference_duration_seconds.labels(provider=row.provider, phase=phase).observe(seconds)
         return "completed"
 
-    async def _failed(self, row: Generation, result: Result) -> str:
+    async def _failed(self, row: Row[Any], result: Result) -> str:
         async with self._database.write() as session:
             ended = await queue.finish(
                 session, row.id, status=Status.FAILED, error_code=result.error, error_detail=result.detail
@@ -293,7 +295,7 @@ class Dispatcher:
                 webhooks.enqueue(session, ended)
         return result.error
 
-    def _ended(self, row: Generation, outcome: str) -> None:
+    def _ended(self, row: Row[Any], outcome: str) -> None:
         self._metrics.generations_total.labels(provider=row.provider, task=row.kind, outcome=outcome).inc()
         status = Status.COMPLETED if outcome == "completed" else Status.FAILED
         self._events.publish(Event(row.id, status, 1.0, status))

@@ -127,7 +127,7 @@ class Generations:
                 return await self._replay(session, remembered, fingerprint), True
             if await session.get(Product, rows[0].product_id) is None:
                 raise ProductNotFound("there is no product with this id in the library of this key")
-            session.add_all(rows)
+            await queue.enqueue(session, rows)
             if idempotency_key:
                 ids = [str(row.id) for row in rows]
                 session.add(

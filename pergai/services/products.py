@@ -7,12 +7,12 @@ from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import Row, Select, func, select
 
 from pergai.cards.structs import Category
 from pergai.db import queue
 from pergai.db.database import Database
-from pergai.db.tables import Generation, Image, Product
+from pergai.db.tables import Image, Product
 from pergai.errors import FieldError, ProductDeleted, ProductNotFound, QuotaExceeded, UnknownCategory
 from pergai.services import webhooks
 from pergai.services.dispatcher import Dispatcher
@@ -91,7 +91,7 @@ class Products:
             query = query.where(_P.c.category == category)
         return query
 
-    async def delete(self, library: str, id: UUID | None) -> list[Generation]:
+    async def delete(self, library: str, id: UUID | None) -> list[Row[Any]]:
         """Remove the product and, when no other product uses it, its image. Its generations stay; those still waiting fail.
 
         Returns the generations that failed by it. Raises ProductNotFound.
@@ -103,7 +103,7 @@ class Products:
             if row is None:
                 raise ProductNotFound("there is no product with this id in the library of this key")
             await session.delete(row)
-            failed = list(await queue.fail_waiting(session, product.id, code=gone.code, detail=gone.detail))
+            failed = list(await queue.fail_waiting(session, library, product.id, code=gone.code, detail=gone.detail))
             for generation in failed:
                 webhooks.enqueue(session, generation)
             users = select(func.count()).where(

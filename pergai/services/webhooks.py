@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 import httpx
 import msgspec
 import structlog
-from sqlalchemy import select
+from sqlalchemy import Row, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from pergai.db.database import Database
@@ -48,8 +48,8 @@ def require_allowed(url: str, settings: WebhookSettings) -> None:
         raise InvalidRequest(detail, errors=[FieldError("/webhookUrl", detail)])
 
 
-def enqueue(session: AsyncSession, generation: Generation) -> None:
-    """Write the outbox row of an ended generation, if it has a webhook."""
+def enqueue(session: AsyncSession, generation: Row[Any]) -> None:
+    """Write the outbox row of an ended generation (as db/queue.py gives it), if it has a webhook."""
     if generation.webhook_url:
         session.add(
             WebhookDelivery(
