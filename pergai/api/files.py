@@ -24,6 +24,7 @@ MEDIA_TYPES = {
     "tif": "image/tiff",
     "heic": "image/heic",
     "bmp": "image/bmp",
+    "psd": "image/vnd.adobe.photoshop",
 }
 RESPONSES = {
     200: ResponseSpec(bytes, media_type="image/*", generate_examples=False),

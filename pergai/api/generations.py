@@ -32,8 +32,9 @@ from pergai.settings import Settings
 
 HEARTBEAT_SECONDS = 15.0
 
-Format = Literal["png", "jpeg", "jpg", "webp", "avif", "tiff"]
+Format = Literal["png", "jpeg", "jpg", "webp", "avif", "tiff", "psd"]
 Dpi = Annotated[int, Meta(ge=1, le=4800, examples=[300])]
+BitDepth = Literal[8, 16]
 Seed = Annotated[int, Meta(ge=0, le=2**53 - 1000)]
 Count = Annotated[int, Meta(ge=1, le=64)]
 Ratio = Annotated[str, Meta(min_length=1, max_length=32, examples=["1:1", "16:9"])]
@@ -89,6 +90,8 @@ class SceneRequest(JobRequest, kw_only=True):
     resolution: Resolution | None = None
     count: Count | None = None
     """Variants that differ on purpose."""
+    bit_depth: BitDepth = 8
+    """16 in PNG and TIFF: all there is of the rendered light, and of a source with 16 bits a channel."""
     placement: PlacementRequest | None = None
     view: View = "auto"
     shadow: Shadow = "auto"
@@ -135,6 +138,8 @@ class GenerationView(Reply):
     format: str
     preset: str | None
     dpi: int | None
+    bit_depth: int
+    """Bits a channel."""
     progress: float
     """0 to 1."""
     phase: str | None
@@ -189,6 +194,7 @@ def generation_view(
         format=row.format,
         preset=row.params.get("preset") or None,
         dpi=row.params.get("dpi") or None,
+        bit_depth=row.params.get("bit_depth", 8),
         progress=1.0 if row.status == "completed" else live.progress if live else 0.0,
         phase=live.phase if live else None,
         result_image_path=links.file(row.library, row.result_key) if row.result_key else None,

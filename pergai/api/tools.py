@@ -6,7 +6,7 @@ from litestar import Controller, Response, post
 from litestar.params import JSONBody
 from msgspec import Meta
 
-from pergai.api.generations import JOB_RESPONSES, GenerationView, JobDesk, JobRequest, Ratio, Resolution
+from pergai.api.generations import JOB_RESPONSES, BitDepth, GenerationView, JobDesk, JobRequest, Ratio, Resolution
 from pergai.api.wire import Prompt, ShortText
 from pergai.settings import Settings
 
@@ -26,6 +26,8 @@ class RemoveBgRequest(JobRequest, kw_only=True):
     """The matte itself, as a grey image."""
     shadow: Literal["none", "soft", "hard"] = "none"
     """A rendered contact shadow, in the alpha channel or on the background."""
+    bit_depth: BitDepth = 8
+    """16 in PNG and TIFF: all there is of a source with 16 bits a channel."""
 
 
 class UpscaleRequest(JobRequest, kw_only=True):

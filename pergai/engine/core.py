@@ -15,11 +15,12 @@ import numpy as np
 import numpy.typing as npt
 
 from pergai.cards.structs import PipelineCard, SceneCard, Task
-from pergai.imaging.picture import RGB, Alpha
+from pergai.imaging.layers import Layer
+from pergai.imaging.picture import RGB, Alpha, Deep
 
 T = TypeVar("T")
 
-ImageFormat = Literal["png", "jpeg", "webp", "avif", "tiff"]
+ImageFormat = Literal["png", "jpeg", "webp", "avif", "tiff", "psd"]
 View = Literal["auto", "front", "three-quarter", "top"]
 Shadow = Literal["auto", "none", "soft", "hard"]
 Anchor = Literal["auto", "bottom", "center", "top"]
@@ -53,6 +54,8 @@ class FileParams:
     """Largest file; 0 sets no limit."""
     dpi: int = 0
     """Pixels an inch in print, kept in the file; 0 says nothing about it."""
+    bit_depth: Literal[8, 16] = 8
+    """Bits a channel of the file; 16 in PNG and TIFF only."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,6 +144,8 @@ class Reference:
     """At the result's size."""
     where: npt.NDArray[np.bool_]
     """(height, width): inside the eroded matte."""
+    deep: Deep | None = None
+    """`pixels` with 16 bits a channel, of a source that has them; None: its 8 bits are all there is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,6 +156,10 @@ class Outcome:
     alpha: Alpha | None = None
     grey: bool = False
     """Store one channel (a matte)."""
+    deep: Deep | None = None
+    """`pixels` with 16 bits a channel, for a job that asks for them."""
+    layers: tuple[Layer, ...] = ()
+    """What adds up to `pixels`, the bottom one first, for a job that asks for a PSD."""
     reference: Reference | None = None
     model: str = ""
     """Ids of the models used, joined by "+"."""

@@ -8,16 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from pergai.cards.structs import PipelineCard
-from pergai.engine.core import Fidelity, FileParams, Job, Outcome, Reference, Result
-from pergai.errors import JobError
+from pergai.engine.core import Fidelity, FileParams, ImageFormat, Job, Outcome, Reference, Result
+from pergai.errors import JobError, ProductAltered
+from pergai.imaging.colour import to_16_bits
 from pergai.imaging.credentials import SIGNED_FORMATS, Identity, sign
 from pergai.imaging.decode import decode
-from pergai.imaging.encode import ImageFormat, encode
+from pergai.imaging.encode import encode, encode_deep
 from pergai.imaging.fidelity import EXACT, LIMITS, receipt, require
+from pergai.imaging.layers import Layer, flatten
 from pergai.imaging.picture import Picture
 from pergai.imaging.provenance import xmp_packet
+from pergai.imaging.psd import read_psd, write_psd
 
 
 def deliver(job: Job, outcome: Outcome, *, pipeline: PipelineCard, identity: Identity | None = None) -> Result:
@@ -34,7 +38,10 @@ def deliver(job: Job, outcome: Outcome, *, pipeline: PipelineCard, identity: Ide
         require(receipt(outcome.reference.pixels, outcome.reference.where, outcome.pixels), EXACT)
     content = _encoded(job, outcome, pipeline, identity)
     height, width = outcome.pixels.shape[:2]
-    stored = decode(content, max_pixels=width * height)
+    if job.format == "psd":
+        stored = _flattened(content)
+    else:
+        stored = decode(content, max_pixels=width * height, keep_depth=outcome.deep is not None)
     if (stored.width, stored.height) != (width, height):
         raise JobError(f"the encoded file came out as {stored.width}×{stored.height} instead of {width}×{height}")
     fidelity = _fidelity(outcome.reference, stored, job.format) if outcome.reference is not None else None
@@ -58,7 +65,14 @@ def _encoded(job: Job, outcome: Outcome, pipeline: PipelineCard, identity: Ident
     wanted = msgspec.convert(job.params, FileParams)
     recipe = _recipe(job, outcome, pipeline)
     xmp = xmp_packet(outcome.ai_made, recipe)
-    content = encode(outcome.pixels, outcome.alpha, job.format, grey=outcome.grey, xmp=xmp, dpi=wanted.dpi or None)
+    dpi = wanted.dpi or None
+    if job.format == "psd":
+        layers = outcome.layers or (Layer("picture", outcome.pixels, outcome.alpha),)
+        content = write_psd(layers, outcome.pixels, outcome.alpha, xmp=xmp, dpi=dpi)
+    elif outcome.deep is not None and job.format in ("png", "tiff"):
+        content = encode_deep(outcome.deep, outcome.alpha, job.format, xmp=xmp, dpi=dpi)
+    else:
+        content = encode(outcome.pixels, outcome.alpha, job.format, grey=outcome.grey, xmp=xmp, dpi=dpi)
     if identity is not None and job.format in SIGNED_FORMATS:
         content = sign(content, job.format, identity, ai_made=outcome.ai_made, recipe=recipe, source=Path(job.source))
     if wanted.max_bytes and len(content) > wanted.max_bytes:
@@ -86,8 +100,22 @@ def _recipe(job: Job, outcome: Outcome, pipeline: PipelineCard) -> dict[str, Any
     }
 
 
+def _flattened(content: bytes) -> Picture:
+    """What the layers of the file add up to. Raises JobError when the merged picture beside them shows something else."""
+    layers, merged = read_psd(content)
+    pixels, alpha = flatten(layers)
+    seen = np.abs(pixels.astype(np.int16) - merged) * (alpha > 0)[..., None]
+    if seen.max() > 1:
+        raise JobError(f"the layers add up to another picture than the merged one: {int(seen.max())} of 255 apart")
+    return Picture(pixels, alpha)
+
+
 def _fidelity(reference: Reference, stored: Picture, format: ImageFormat) -> Fidelity:
     found = receipt(reference.pixels, reference.where, stored.pixels)
+    if stored.deep is not None:
+        wide = reference.deep if reference.deep is not None else to_16_bits(reference.pixels)
+        if not np.array_equal(stored.deep[reference.where], wide[reference.where]):
+            raise ProductAltered("inside the product the 16-bit file differs from the source")
     require(found, LIMITS[format])
     return Fidelity(
         max_difference=found.max_difference,

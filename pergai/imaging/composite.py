@@ -6,7 +6,11 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from pergai.imaging.picture import RGB, Alpha
+from pergai.imaging.colour import to_16_bits
+from pergai.imaging.picture import RGB, Alpha, Deep, Matte
+
+FloatColours = npt.NDArray[np.float32]
+"""(height, width, 3), sRGB, 0-1."""
 
 
 def over(foreground: RGB, alpha: Alpha, background: RGB) -> RGB:
@@ -18,6 +22,18 @@ def over(foreground: RGB, alpha: Alpha, background: RGB) -> RGB:
     mixed = np.rint(foreground * cover + background * (1 - cover)).astype(np.uint8)
     mixed = np.where((alpha == 255)[..., None], foreground, mixed)
     return np.asarray(np.where((alpha == 0)[..., None], background, mixed), np.uint8)
+
+
+def over_deep(foreground: Deep, alpha: Alpha, background: FloatColours) -> Deep:
+    """The same with 16 bits a channel, over a background of 0-1 that is rounded only here."""
+    cover = alpha.astype(np.float32)[..., None] / 255
+    mixed = np.clip(np.rint(foreground * cover + background * (65535 * (1 - cover))), 0, 65535).astype(np.uint16)
+    return np.asarray(np.where((alpha == 255)[..., None], foreground, mixed), np.uint16)
+
+
+def foreground_deep(source: Deep, matte: Matte) -> Deep:
+    """A matte's foreground with 16 bits a channel: the source's own where it is solid, else what is known of it."""
+    return np.where((matte.alpha == 255)[..., None], source, to_16_bits(matte.foreground))
 
 
 def inside(alpha: Alpha, margin: int = 2) -> npt.NDArray[np.bool_]:

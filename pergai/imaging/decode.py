@@ -20,7 +20,7 @@ from PIL import AvifImagePlugin, Image, TiffImagePlugin, UnidentifiedImageError,
 
 from pergai.errors import PergaiError, TooLarge, UnreadableImage
 from pergai.imaging.colour import deep_to_srgb, to_8_bits, to_srgb
-from pergai.imaging.picture import RGB, Alpha, Picture
+from pergai.imaging.picture import RGB, Alpha, Deep, Picture
 
 pi_heif.register_heif_opener()
 # Pillow only warns between one and two times its own limit; `require_pixels` refuses, before anything is decoded.
@@ -84,8 +84,10 @@ def probe(data: bytes | Path, *, max_pixels: int = 2**62) -> ImageInfo:
         return _info(image)
 
 
-def decode(data: bytes | Path, *, max_pixels: int = 100_000_000) -> Picture:
+def decode(data: bytes | Path, *, max_pixels: int = 100_000_000, keep_depth: bool = False) -> Picture:
     """The whole image. Of an animation the first frame, of several pages the first page; the notes say so.
+
+    `keep_depth`: of a PNG or TIFF with 16 bits a channel keep them all, beside the 8 (alpha has 8 in any case).
 
     Notes: animated_first_frame, multipage_first_page, icc_ignored, cmyk_without_profile.
     Raises TooLarge above `max_pixels` (before decoding) or when memory runs out, else UnreadableImage.
@@ -95,15 +97,18 @@ def decode(data: bytes | Path, *, max_pixels: int = 100_000_000) -> Picture:
         if info.format == "png":
             _require_intact(data)
         turn = _orientation(image)
+        deep: Deep | None = None
         if info.mode.endswith(";16"):
-            pixels, alpha, notes = _deep_planes(data, image)
+            wide, alpha, notes = _deep_planes(data, image)
+            pixels = to_8_bits(wide)
+            deep = _upright(wide, turn) if keep_depth else None
         else:
             pixels, alpha, notes = _planes(image)
             if image.format == "TIFF":
                 turn = 1  # Pillow has turned it while loading
         if alpha is not None:
             alpha = None if alpha.min() == 255 else _upright(alpha, turn)
-        return Picture(_upright(pixels, turn), alpha, (*_frame_note(info), *notes))
+        return Picture(_upright(pixels, turn), alpha, (*_frame_note(info), *notes), deep)
 
 
 def require_pixels(width: int, height: int, max_pixels: int) -> None:
@@ -250,7 +255,7 @@ def _planes(image: Image.Image) -> tuple[RGB, Alpha | None, tuple[str, ...]]:
     return pixels, alpha, notes
 
 
-def _deep_planes(data: bytes | Path, image: Image.Image) -> tuple[RGB, Alpha | None, tuple[str, ...]]:
+def _deep_planes(data: bytes | Path, image: Image.Image) -> tuple[Deep, Alpha | None, tuple[str, ...]]:
     """The same for a PNG or TIFF of 16 bits a channel, by libvips."""
     import pyvips  # noqa: PLC0415 - only deep images need it
 
@@ -272,7 +277,7 @@ def _deep_planes(data: bytes | Path, image: Image.Image) -> tuple[RGB, Alpha | N
     return pixels, alpha, notes
 
 
-def _upright(plane: npt.NDArray[np.uint8], orientation: int) -> npt.NDArray[np.uint8]:
+def _upright(plane: npt.NDArray[Any], orientation: int) -> npt.NDArray[Any]:
     """Undo an EXIF orientation (CIPA DC-008, 4.6.4)."""
     if orientation in TURNED:
         plane = plane.swapaxes(0, 1)

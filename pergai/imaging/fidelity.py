@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 
 from pergai.errors import ProductAltered
-from pergai.imaging.encode import ImageFormat
 from pergai.imaging.picture import RGB
 
 
@@ -34,7 +33,10 @@ LOSSY = Limit(32, 4.0)
 """JPEG and AVIF as `encode` writes them. Measured over five photos, film grain, white noise, text and coloured lines:
 at most 27 and 3.21. Any alteration at all is caught before encoding, where the limit is 0."""
 
-LIMITS: dict[ImageFormat, Limit] = {"png": EXACT, "webp": EXACT, "tiff": EXACT, "jpeg": LOSSY, "avif": LOSSY}
+LIMITS: dict[str, Limit] = {
+    "png": EXACT, "webp": EXACT, "tiff": EXACT, "psd": EXACT, "jpeg": LOSSY, "avif": LOSSY,
+}  # fmt: skip
+"""By the file's format."""
 
 
 def receipt(reference: RGB, where: npt.NDArray[np.bool_], pixels: RGB) -> Receipt:

@@ -11,6 +11,9 @@ import numpy.typing as npt
 RGB: TypeAlias = npt.NDArray[np.uint8]
 """(height, width, 3), sRGB, 0-255."""
 
+Deep: TypeAlias = npt.NDArray[np.uint16]
+"""(height, width, 3), sRGB, 0-65535."""
+
 Alpha: TypeAlias = npt.NDArray[np.uint8]
 """(height, width), coverage, 0 clear - 255 solid."""
 
@@ -29,6 +32,8 @@ class Picture:
     alpha: Alpha | None = None
     notes: tuple[str, ...] = field(default=())
     """What decoding had to decide, e.g. "animated_first_frame", "cmyk_without_profile"."""
+    deep: Deep | None = None
+    """`pixels` with all 16 bits a channel of the file, where it has them and they were asked for."""
 
     @property
     def width(self) -> int:

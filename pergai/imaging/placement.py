@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from pergai.imaging.picture import RGB, Alpha, Matte
+from pergai.imaging.colour import to_8_bits
+from pergai.imaging.picture import RGB, Alpha, Deep, Matte
+
+_Colours = TypeVar("_Colours", RGB, Deep)
 
 SOLID = 16
 """Alpha below this is no part of the product's bounding box."""
@@ -57,6 +60,8 @@ class Placed:
     """The product's bounding box on the canvas; parts may lie outside the picture."""
     scale: float
     """Pixels of the canvas a pixel of the source; 1.0: not resampled."""
+    deep: Deep | None = None
+    """`foreground` with 16 bits a channel, where the source has them and they were kept."""
 
 
 def bounding_box(alpha: Alpha, threshold: int = SOLID) -> Box | None:
@@ -75,8 +80,8 @@ def fit(box: Box, width: int, height: int, spot: Spot, snap: float = 0.03) -> fl
     return 1.0 if abs(scale - 1) <= snap else scale
 
 
-def place(matte: Matte, width: int, height: int, spot: Spot) -> Placed | None:
-    """Put a cut-out on an empty canvas. None when the matte is empty.
+def place(matte: Matte, width: int, height: int, spot: Spot, deep: Deep | None = None) -> Placed | None:
+    """Put a cut-out on an empty canvas. None when the matte is empty. `deep`: its foreground with 16 bits a channel.
 
     Moves by whole pixels; resamples once with a Lanczos filter (widened when shrinking, so that it averages) on
     premultiplied colours, or not at all at scale 1.
@@ -85,7 +90,7 @@ def place(matte: Matte, width: int, height: int, spot: Spot) -> Placed | None:
     if box is None:
         return None
     scale = fit(box, width, height, spot)
-    foreground, alpha = _resized(matte, box, scale)
+    foreground, alpha = _resized(matte.foreground, matte.alpha, box, scale)
     h, w = alpha.shape
     left = round(spot.x * width - w / 2)
     top = round(spot.y * height - {"bottom": h, "center": h / 2, "top": 0}[spot.anchor])
@@ -96,27 +101,32 @@ def place(matte: Matte, width: int, height: int, spot: Spot) -> Placed | None:
         canvas[y0:y1, x0:x1] = foreground[y0 - top : y1 - top, x0 - left : x1 - left]
         cover[y0:y1, x0:x1] = alpha[y0 - top : y1 - top, x0 - left : x1 - left]
     canvas[cover == 0] = 0
-    return Placed(canvas, cover, Box(left, top, left + w, top + h), scale)
+    wide: Deep | None = None
+    if deep is not None:
+        fine, _ = _resized(deep, matte.alpha, box, scale)
+        wide = np.zeros((height, width, 3), np.uint16)
+        wide[y0:y1, x0:x1] = fine[y0 - top : y1 - top, x0 - left : x1 - left]
+        wide[cover == 0] = 0
+        canvas = to_8_bits(wide)
+    return Placed(canvas, cover, Box(left, top, left + w, top + h), scale, wide)
 
 
-def _resized(matte: Matte, box: Box, scale: float) -> tuple[RGB, Alpha]:
+def _resized(colours: _Colours, cover: Alpha, box: Box, scale: float) -> tuple[_Colours, Alpha]:
     region = np.s_[box.top : box.bottom, box.left : box.right]
-    alpha, foreground = matte.alpha[region], matte.foreground[region]
+    alpha, foreground = cover[region], colours[region]
     if scale == 1.0:
         return foreground, alpha
     size = (max(1, round(box.width * scale)), max(1, round(box.height * scale)))
-    cover = np.asarray(alpha / 255.0, np.float32)
-    smaller = _lanczos(cover, size)
-    planes = [_lanczos(np.asarray(foreground[..., c] * cover, np.float32), size) for c in range(3)]
+    share = np.asarray(alpha / 255.0, np.float32)
+    smaller = _lanczos(share, size)
+    planes = [_lanczos(np.asarray(foreground[..., c] * share, np.float32), size) for c in range(3)]
     solid = np.maximum(smaller, 1e-3)
     colour = np.stack([plane / solid for plane in planes], axis=-1)
-    return _bytes(np.asarray(colour, np.float32)), _bytes(np.asarray(smaller * 255, np.float32))
+    highest = np.iinfo(colours.dtype).max
+    fitted = np.clip(np.rint(colour), 0, highest).astype(colours.dtype)
+    return fitted, np.clip(np.rint(smaller * 255), 0, 255).astype(np.uint8)
 
 
 def _lanczos(plane: npt.NDArray[np.float32], size: tuple[int, int]) -> npt.NDArray[np.float32]:
     image = Image.fromarray(np.ascontiguousarray(plane, np.float32))
     return np.asarray(image.resize(size, Image.Resampling.LANCZOS), np.float32)
-
-
-def _bytes(values: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
-    return np.clip(np.rint(values), 0, 255).astype(np.uint8)

@@ -31,6 +31,7 @@ MEDIA_TYPES = {
     "heic": "image/heic",
     "heif": "image/heic",
     "bmp": "image/bmp",
+    "psd": "image/vnd.adobe.photoshop",
 }
 EXTENSIONS = {"image/jpeg": "jpg", "image/tiff": "tif"}
 

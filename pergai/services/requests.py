@@ -24,6 +24,7 @@ REPEATED = (
     *("aspect_ratio", "width", "height", "format", "params", "source_key", "source_sha256", "webhook_url"),
 )
 """The columns of a generation that say what was asked for."""
+DEEP_FORMATS = ("png", "tiff")
 COLOURS = {"white": "#ffffff", "black": "#000000", "grey": "#808080", "gray": "#808080"}
 
 
@@ -48,8 +49,9 @@ def scene(
     pipeline: PipelineCard,
     max_megapixels: float,
 ) -> dict[str, Any]:
-    """`asked`: scene, prompt, negative_prompt, aspect_ratio, resolution, placement, view, shadow."""
+    """`asked`: scene, prompt, negative_prompt, aspect_ratio, resolution, placement, view, shadow, bit_depth."""
     asked = _with_preset(asked, preset)
+    _require_rendered(asked, pipeline)
     if not asked.get("scene"):
         raise wrong("/scene", f"scene is required; choose one of {', '.join(scenes)}, or a preset that has one")
     card = scenes.get(asked["scene"])
@@ -103,7 +105,25 @@ def _with_preset(asked: Mapping[str, Any], preset: PresetCard | None) -> dict[st
 def _file(asked: Mapping[str, Any], preset: PresetCard | None = None) -> dict[str, Any]:
     """The fields of FileParams."""
     own = {"preset": preset.id, "max_bytes": preset.max_bytes} if preset else {}
-    return {**own, "dpi": asked.get("dpi") or 0}
+    depth = asked.get("bit_depth") or 8
+    if depth == 16 and (asked.get("format") or (preset.format if preset else "png")) not in DEEP_FORMATS:
+        raise wrong("/bitDepth", f"bitDepth 16 needs one of the formats {', '.join(DEEP_FORMATS)}")
+    return {**own, "dpi": asked.get("dpi") or 0, "bit_depth": depth}
+
+
+def _require_rendered(asked: Mapping[str, Any], pipeline: PipelineCard) -> None:
+    """Layers and 16 bits come from rendered light; a painted scene has neither."""
+    if pipeline.runner == "render":
+        return
+    if asked.get("format") == "psd":
+        raise wrong("/format", f"{pipeline.id} paints its scenes and has no layers for a psd; choose another format")
+    if asked.get("bit_depth") == 16:
+        raise wrong("/bitDepth", f"{pipeline.id} paints its scenes with 8 bits a channel")
+
+
+def _require_no_layers(asked: Mapping[str, Any]) -> None:
+    if asked.get("format") == "psd":
+        raise wrong("/format", "psd is for scenes and remove-bg: here are no layers; choose another format")
 
 
 def remove_bg(
@@ -122,6 +142,10 @@ def remove_bg(
     if margin and not (crop or preset):
         raise wrong("/margin", "margin needs crop: true or a preset")
     shadow, mask_only = asked.get("shadow") or "none", bool(asked.get("mask_only"))
+    if mask_only:
+        _require_no_layers(asked)
+    if mask_only and asked.get("bit_depth") == 16:
+        raise wrong("/bitDepth", "a matte has 8 bits; leave bitDepth or maskOnly out")
     if shadow != "none" and mask_only:
         raise wrong("/shadow", "a matte has no shadow; leave shadow or maskOnly out")
     if shadow != "none" and "engine" not in pipeline.models:
@@ -148,6 +172,7 @@ def remove_bg(
 
 def upscale(asked: Mapping[str, Any], product: Any, pipeline: PipelineCard, max_megapixels: float) -> dict[str, Any]:
     """`asked`: scale, width, height, use_sharp."""
+    _require_no_layers(asked)
     scale = asked.get("scale") or "1x"
     if scale not in SCALES:
         raise wrong("/scale", f"scale must be one of {', '.join(SCALES)}")
@@ -169,6 +194,7 @@ def upscale(asked: Mapping[str, Any], product: Any, pipeline: PipelineCard, max_
 
 def expand(asked: Mapping[str, Any], product: Any, pipeline: PipelineCard, max_megapixels: float) -> dict[str, Any]:
     """`asked`: ratio, resolution, prompt."""
+    _require_no_layers(asked)
     with _blaming("/ratio"):
         ratio = parse_ratio(asked["ratio"])
     with _blaming("/resolution"):

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from PIL import Image
+from psd_tools import PSDImage
 
 from pergai.cards.structs import PipelineCard
 from pergai.engine.core import ImageFormat, Job, Outcome, Reference
@@ -22,12 +23,15 @@ from pergai.errors import JobError, ProductAltered, TooLarge
 from pergai.imaging.credentials import SIGNED_FORMATS, load_identity
 from pergai.imaging.decode import decode, probe
 from pergai.imaging.fidelity import LIMITS
+from pergai.imaging.layers import Layer, flatten
 from pergai.imaging.picture import RGB
 from pergai.imaging.provenance import SOURCE_TYPES, read_provenance
 from tests.identity import write_identity
 
 PIPELINE = PipelineCard(title="Rendered sets", id="render", runner="render", tasks=("scene",))
 FORMATS: tuple[ImageFormat, ...] = get_args(ImageFormat)
+PHOTO_FORMATS = tuple(format for format in FORMATS if format != "psd")
+"""Those that can be read as a source again."""
 
 
 @pytest.fixture
@@ -64,7 +68,7 @@ def outcome(photos: dict[str, RGB]) -> Outcome:
     )
 
 
-@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("format", PHOTO_FORMATS)
 def test_a_result_describes_the_file_that_is_there(job: Job, outcome: Outcome, format: ImageFormat) -> None:
     job = replace(job, format=format)
     result = deliver(job, outcome, pipeline=PIPELINE)
@@ -77,7 +81,7 @@ def test_a_result_describes_the_file_that_is_there(job: Job, outcome: Outcome, f
     assert result.details == {"view": "front"}
 
 
-@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("format", PHOTO_FORMATS)
 def test_the_receipt_is_taken_from_the_stored_bytes(job: Job, outcome: Outcome, format: ImageFormat) -> None:
     job = replace(job, format=format)
     fidelity = deliver(job, outcome, pipeline=PIPELINE).fidelity
@@ -102,6 +106,84 @@ def test_a_planted_alteration_fails_in_every_format_and_leaves_no_file(
     with pytest.raises(ProductAltered):
         deliver(replace(job, format=format), replace(outcome, pixels=pixels), pipeline=PIPELINE)
     assert not Path(job.target).exists()
+
+
+def layers_of(outcome: Outcome) -> tuple[Layer, ...]:
+    """The cup in its scene as layers: a lighter ground, what darkens it, what brightens it, the cup."""
+    assert outcome.reference is not None
+    cup = outcome.reference.where.astype(np.uint8) * 255
+    light = np.full_like(outcome.pixels, 9)
+    return (
+        Layer("background", np.full_like(outcome.pixels, 240)),
+        Layer("shadow", outcome.pixels // 2 + 100, blend="multiply"),
+        Layer("bounce", light, blend="linear-dodge"),
+        Layer("product", outcome.reference.pixels, cup),
+    )
+
+
+@pytest.fixture
+def layered(outcome: Outcome) -> Outcome:
+    layers = layers_of(outcome)
+    return replace(outcome, layers=layers, pixels=flatten(layers)[0])
+
+
+def test_a_psd_opens_everywhere_and_its_layers_add_up_to_the_picture(job: Job, layered: Outcome) -> None:
+    result = deliver(replace(job, format="psd", params={**job.params, "dpi": 300}), layered, pipeline=PIPELINE)
+    content = Path(job.target).read_bytes()
+    document = PSDImage.open(io.BytesIO(content))
+    assert [(layer.name, layer.blend_mode.name) for layer in document] == [
+        ("background", "NORMAL"), ("shadow", "MULTIPLY"), ("bounce", "LINEAR_DODGE"), ("product", "NORMAL"),
+    ]  # fmt: skip
+    others = np.asarray(document.composite(force=True).convert("RGB")).astype(int)
+    assert np.abs(others - layered.pixels).max() <= 1, "as another program blends them"
+    assert np.array_equal(np.asarray(Image.open(io.BytesIO(content))), layered.pixels), "as one without layers shows it"
+    assert result.fidelity is not None
+    assert (result.fidelity.max_difference, result.fidelity.checked_pixels) == (0, 250 * 290)
+    assert read_provenance(content)["scene"] == "marble"
+
+
+def test_layers_that_add_up_to_another_picture_are_not_delivered(job: Job, layered: Outcome) -> None:
+    brighter = replace(layered.layers[2], pixels=layered.layers[2].pixels + 2)
+    wrong = replace(layered, layers=(*layered.layers[:2], brighter, layered.layers[3]))
+    with pytest.raises(JobError, match="the layers add up to another picture"):
+        deliver(replace(job, format="psd"), wrong, pipeline=PIPELINE)
+    assert not Path(job.target).exists()
+
+
+def test_a_product_altered_in_its_layer_only_fails_too(job: Job, layered: Outcome) -> None:
+    pixels = layered.layers[3].pixels.copy()
+    pixels[200, 300, 1] ^= 1
+    wrong = replace(layered, layers=(*layered.layers[:3], replace(layered.layers[3], pixels=pixels)))
+    with pytest.raises(ProductAltered):
+        deliver(replace(job, format="psd"), wrong, pipeline=PIPELINE)
+
+
+@pytest.mark.parametrize("format", ["png", "tiff"])
+def test_sixteen_bits_are_stored_and_an_eight_bit_product_is_exact_in_them(
+    job: Job, outcome: Outcome, format: ImageFormat
+) -> None:
+    assert outcome.reference is not None
+    where = outcome.reference.where
+    deep = outcome.pixels.astype(np.uint16) * 257
+    deep[~where] += 100  # light between two levels of 8 bits
+    wanted = replace(job, format=format, params={**job.params, "bit_depth": 16, "dpi": 300})
+    result = deliver(wanted, replace(outcome, deep=deep), pipeline=PIPELINE)
+    content = Path(job.target).read_bytes()
+    assert probe(content).mode == "RGB;16"
+    stored = decode(content, keep_depth=True)
+    assert stored.deep is not None
+    assert np.array_equal(stored.deep, deep)
+    assert result.fidelity is not None
+    assert result.fidelity.max_difference == 0
+    assert read_provenance(content)["seed"] == "42"
+    assert round(float(Image.open(io.BytesIO(content)).info["dpi"][0])) == 300
+
+
+def test_an_alteration_below_a_level_of_eight_bits_fails(job: Job, outcome: Outcome) -> None:
+    deep = outcome.pixels.astype(np.uint16) * 257
+    deep[200, 300, 1] ^= 1
+    with pytest.raises(ProductAltered, match="16-bit"):
+        deliver(job, replace(outcome, deep=deep), pipeline=PIPELINE)
 
 
 def test_an_alteration_outside_the_product_is_none(job: Job, outcome: Outcome) -> None:

@@ -5,13 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-
 from pergai.engine.core import SceneParams
 from pergai.errors import NoProductFound
 from pergai.imaging.picture import Alpha, Matte
 from pergai.imaging.placement import Placed, bounding_box
-from pergai.runners.render import shoot, viewpoint
+from pergai.runners.render import develop, shoot, viewpoint
 from pergai.runners.render.model import Light
 from pergai.runners.render.spec import PhotoSet
 from pergai.runners.render.subject import Subject
@@ -41,4 +39,4 @@ def plan(
 
 def cast(plan: shoot.Plan, light: Light) -> Alpha:
     """How black the shadow is, also where the product hides it; 0 at the picture's border."""
-    return np.asarray(255 - shoot.seamless_ground(plan, light)[..., 0], np.uint8)
+    return 255 - develop.to_bytes(shoot.seamless_ground(plan, light))[..., 0]

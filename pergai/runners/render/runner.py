@@ -8,6 +8,7 @@ import msgspec
 
 from pergai.engine.core import Desk, Job, Outcome, SceneParams
 from pergai.runners.render import shoot, vocabulary
+from pergai.runners.render.layers import layered
 from pergai.runners.render.model import Light
 from pergai.runners.render.spec import check
 from pergai.runners.render.subject import take_up
@@ -42,8 +43,16 @@ class Render:
         )
         desk.progress(0.45, "light")
         light: Light = await desk.device(models["engine"], planned.take)
-        desk.progress(0.85, "develop")
-        outcome = await desk.cpu(shoot.finish, planned, light)
+        if job.format == "psd":
+            bare: Light | None = None
+            if not planned.photo_set.look.seamless:
+                desk.progress(0.65, "bare set")
+                bare = await desk.device(models["engine"], planned.bare)
+            desk.progress(0.85, "develop")
+            outcome = await desk.cpu(layered, planned, light, bare)
+        else:
+            desk.progress(0.85, "develop")
+            outcome = await desk.cpu(shoot.finish, planned, light, params.bit_depth)
         details = {**outcome.details, "unusedWords": list(adjusted.unused)} if adjusted.unused else outcome.details
         return replace(
             outcome,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,9 @@ from PIL import Image
 from scipy import ndimage
 
 from pergai.engine.core import Outcome, Reference, SceneParams
-from pergai.imaging.composite import fill_behind, inside, over
-from pergai.imaging.picture import RGB, Alpha
+from pergai.imaging.colour import to_8_bits, to_16_bits
+from pergai.imaging.composite import fill_behind, inside, over, over_deep
+from pergai.imaging.picture import RGB, Alpha, Deep
 from pergai.runners.render import card as cards
 from pergai.runners.render import develop, lights, stage
 from pergai.runners.render.camera import aim
@@ -35,6 +36,8 @@ class Plan:
     photo_set: PhotoSet
     subject: Subject
     take: Take
+    bare: Take
+    """The same set without the product, for what its presence changes."""
     hidden: npt.NDArray[np.bool_]
     """Pixels of the light where the product's body is seen, or might be."""
     seed: int
@@ -79,43 +82,54 @@ def plan(
         depth=depth,
         seed=seed,
     )
+    own = set() if body is None else {id(body.mesh)}
+    bare = replace(take, solids=tuple(solid for solid in take.solids if id(solid[0]) not in own))
     hidden = np.zeros(alpha.shape, bool)
     if body is not None:
         hidden = ndimage.binary_dilation(alpha >= 118, iterations=2)
     details = {**subject.details, "lightPixels": [width, height]}
-    return Plan(photo_set=photo_set, subject=subject, take=take, hidden=hidden, seed=seed, details=details)
+    return Plan(photo_set=photo_set, subject=subject, take=take, bare=bare, hidden=hidden, seed=seed, details=details)
 
 
-def finish(plan: Plan, light: Light) -> Outcome:
+def finish(plan: Plan, light: Light, bit_depth: int = 8) -> Outcome:
     """Develop the light into a photograph of the set and put the product's own pixels on top."""
-    look, placed = plan.photo_set.look, plan.subject.placed
-    height, width = placed.alpha.shape
-    random = np.random.default_rng([plan.seed, 11])
-    if look.seamless:
-        background = seamless_ground(plan, light)
-    else:
-        colour = fill_behind(light.colour, plan.hidden)
-        white = lights.level(plan.photo_set)
-        colour = develop.with_bokeh(colour, plan.photo_set.bokeh, white, random)
-        picture = _enlarged(develop.tone(colour, look, white), width, height)
-        picture = develop.vignetted(picture, look.vignette)
-        deviation = float(np.clip(plan.subject.noise, 0.5, 3.0)) * look.grain
-        background = develop.to_bytes(develop.grained(picture, deviation, random))
-    pixels = over(placed.foreground, placed.alpha, background)
+    placed = plan.subject.placed
+    background = ground(plan, light)
+    deep: Deep | None = None
+    if bit_depth == 16:
+        wide = to_16_bits(placed.foreground) if placed.deep is None else placed.deep
+        deep = over_deep(wide, placed.alpha, background)
     return Outcome(
-        pixels=pixels,
-        reference=Reference(pixels=placed.foreground, where=inside(placed.alpha)),
+        pixels=over(placed.foreground, placed.alpha, develop.to_bytes(background)) if deep is None else to_8_bits(deep),
+        deep=deep,
+        reference=Reference(pixels=placed.foreground, where=inside(placed.alpha), deep=placed.deep),
         ai_made="composite",
         notes=plan.subject.notes,
         details=plan.details,
     )
 
 
-def seamless_ground(plan: Plan, light: Light) -> RGB:
+def ground(plan: Plan, light: Light) -> Floats:
+    """The developed set behind the product, sRGB 0-1, at the picture's size; what the product hides is continued."""
+    look = plan.photo_set.look
+    if look.seamless:
+        return seamless_ground(plan, light)
+    height, width = plan.subject.placed.alpha.shape
+    random = np.random.default_rng([plan.seed, 11])
+    colour = fill_behind(light.colour, plan.hidden)
+    white = lights.level(plan.photo_set)
+    colour = develop.with_bokeh(colour, plan.photo_set.bokeh, white, random)
+    picture = _enlarged(develop.tone(colour, look, white), width, height)
+    picture = develop.vignetted(picture, look.vignette)
+    deviation = float(np.clip(plan.subject.noise, 0.5, 3.0)) * look.grain
+    return np.clip(develop.grained(picture, deviation, random), 0, 1)
+
+
+def seamless_ground(plan: Plan, light: Light) -> Floats:
     """White with nothing but the shadow, also where the product will hide it."""
     height, width = plan.subject.placed.alpha.shape
     colour, albedo = fill_behind(light.colour, plan.hidden), fill_behind(light.albedo, plan.hidden)
-    return develop.to_bytes(_enlarged(develop.seamless(colour, albedo, plan.hidden), width, height))
+    return _enlarged(develop.seamless(colour, albedo, plan.hidden), width, height)
 
 
 def _at(foreground: RGB, alpha: Alpha, factor: float) -> tuple[RGB, Alpha]:

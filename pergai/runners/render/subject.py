@@ -9,6 +9,7 @@ from typing import Any
 
 from pergai.engine.core import Desk, Job, SceneParams
 from pergai.errors import NoProductFound
+from pergai.imaging.composite import foreground_deep
 from pergai.imaging.decode import decode
 from pergai.imaging.picture import Matte, Picture
 from pergai.imaging.placement import Placed, Spot, place
@@ -39,7 +40,7 @@ async def take_up(job: Job, desk: Desk, params: SceneParams, photo_set: PhotoSet
 
     Raises UnreadableImage, ModelUnavailable, NoProductFound.
     """
-    source = await desk.cpu(decode, Path(job.source))
+    source = await desk.cpu(lambda: decode(Path(job.source), keep_depth=params.bit_depth == 16))
     matte = await cut_out(job, desk, source, model)
     return await desk.cpu(stood, photo_set, params, source, matte)
 
@@ -47,7 +48,8 @@ async def take_up(job: Job, desk: Desk, params: SceneParams, photo_set: PhotoSet
 def stood(photo_set: PhotoSet, params: SceneParams, source: Picture, matte: Matte) -> Subject:
     """The product where the request, or else the scene, wants it. Raises NoProductFound when the matte is empty."""
     view, pitch, decided_by = viewpoint.decide(params.view, photo_set, matte.alpha)
-    placed = place(matte, params.width, params.height, spot(params, photo_set, view))
+    deep = None if source.deep is None else foreground_deep(source.deep, matte)
+    placed = place(matte, params.width, params.height, spot(params, photo_set, view), deep)
     if placed is None or not (placed.alpha >= 128).any():
         raise NoProductFound("the cut-out is empty: no product was found in the image, or it lies outside the picture")
     box = placed.box
