@@ -2,18 +2,20 @@
 
 The order of an end: the engine's file is renamed into place and fsynced, one transaction completes the row and writes the
 webhook's outbox, then the event goes out. A crash between any two of them leaves a job that runs again, or a file that
-`doctor` removes; never a completed row without its file.
+`doctor` removes; never a completed row without its file. While the disk is full or the database is locked, what has to be written
+is kept and tried again.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 import structlog
@@ -25,7 +27,7 @@ from pergai.db.tables import Image, Status
 from pergai.engine.client import EngineClient
 from pergai.engine.core import Job, Result
 from pergai.engine.wire import Beat, Ended, FromEngine, Hello, Loaded, Moved, Ran, Unloaded
-from pergai.errors import EngineCrashed, JobError, NotFound, SourceUnreadable
+from pergai.errors import EngineCrashed, NotFound, SourceUnreadable
 from pergai.services import webhooks
 from pergai.services.events import Event, Events
 from pergai.services.images import MEDIA_TYPES
@@ -37,6 +39,11 @@ log = structlog.get_logger(__name__)
 
 EXTENSION = {"png": "png", "jpeg": "jpg", "webp": "webp", "avif": "avif", "tiff": "tif", "psd": "psd"}
 LONE_CRASHES = 3
+FIRST_PAUSE_SECONDS = 0.5
+LONGEST_PAUSE_SECONDS = 15.0
+"""Between attempts to write what must be written."""
+
+T = TypeVar("T")
 
 
 class Dispatcher:
@@ -96,11 +103,12 @@ class Dispatcher:
         if self._engine is not None:
             await self._engine.stop()
         if self._ending:
-            await asyncio.wait(self._ending, timeout=10)
+            _, stuck = await asyncio.wait(self._ending, timeout=10)
+            for task in stuck:
+                task.cancel()
         ids = [row.id for row in self._inside.values()]
         if ids:
-            async with self._database.write() as session:
-                await queue.release(session, ids)
+            await self._release(ids)
         log.info("drained", back_in_queue=len(ids))
 
     # --- towards the engine ------------------------------------------------------------------------
@@ -128,7 +136,7 @@ class Dispatcher:
             try:
                 self._send(engine, row)
             except NotFound as error:
-                await self._reject(row, SourceUnreadable(f"the source image cannot be opened: {error.detail}"))
+                await self._keep_trying(partial(self._reject, row, error))
         await self._return_unsent(rows)
         return bool(rows)
 
@@ -156,15 +164,19 @@ class Dispatcher:
             self._metrics.queue_wait_seconds.labels(provider=row.provider).observe(max(0.0, waited))
             self._events.publish(Event(row.id, Status.PROCESSING, 0.0, "started"))
 
-    async def _reject(self, row: Row[Any], error: JobError) -> None:
+    async def _reject(self, row: Row[Any], error: NotFound) -> None:
         """End a job that cannot even be sent."""
-        self._ended(row, await self._failed(row, Result(job=str(row.id), error=error.code, detail=error.detail)))
+        reason = SourceUnreadable(f"the source image cannot be opened: {error.detail}")
+        self._ended(row, await self._failed(row, Result(job=str(row.id), error=reason.code, detail=reason.detail)))
 
     async def _return_unsent(self, rows: Sequence[Row[Any]]) -> None:
         unsent = [row.id for row in rows if str(row.id) not in self._inside]
         if unsent:
-            async with self._database.write() as session:
-                await queue.release(session, unsent)
+            await self._keep_trying(partial(self._release, unsent))
+
+    async def _release(self, ids: Sequence[UUID]) -> None:
+        async with self._database.write() as session:
+            await queue.release(session, ids)
 
     # --- from the engine ---------------------------------------------------------------------------
 
@@ -185,6 +197,10 @@ class Dispatcher:
             self._events.forget(row.id)
         if self.draining or not rows:
             return
+        # Not awaited: the next engine process must not wait for a full disk.
+        self._in_background(self._keep_trying(partial(self._blame, rows)))
+
+    async def _blame(self, rows: Sequence[Row[Any]]) -> None:
         reason = EngineCrashed(f"the engine died {LONE_CRASHES} times while it worked on this job alone")
         lone = len(rows) == 1
         guilty = [row for row in rows if lone and row.lone_crashes + 1 >= LONE_CRASHES]
@@ -209,9 +225,7 @@ class Dispatcher:
             case Ended(result):
                 row = self._inside.get(result.job)
                 if row is not None:
-                    task = asyncio.create_task(self._finish(row, result))
-                    self._ending.add(task)
-                    task.add_done_callback(self._ending.discard)
+                    self._in_background(self._finish(row, result))
             case Ran(model=model, size=size, seconds=seconds):
                 self._metrics.ran(model, size, seconds)
             case Loaded(model=model, mib=mib, seconds=seconds):
@@ -236,24 +250,41 @@ class Dispatcher:
 
     async def _finish(self, row: Row[Any], result: Result) -> None:
         try:
-            outcome = await self._completed(row, result) if not result.error else await self._failed(row, result)
+            if result.error:
+                outcome = await self._keep_trying(partial(self._failed, row, result))
+            else:
+                key = f"generations/{row.id}.{EXTENSION[row.format]}"
+                place = partial(self._files.place, Path(result.target), row.library, key)
+                await self._keep_trying(partial(asyncio.to_thread, place))
+                outcome = await self._keep_trying(partial(self._completed, row, result, key))
             self._ended(row, outcome)
-        except Exception:
-            # The disk is full or the database is broken: nothing was promised yet, so the job goes back.
-            log.exception("a result could not be kept", generation_id=result.job)
-            with suppress(Exception):
-                async with self._database.write() as session:
-                    await queue.release(session, [row.id])
-            await asyncio.sleep(1)
+        except FileNotFoundError:
+            log.error("a result's file is gone; the job runs again", generation_id=result.job)
+            await self._keep_trying(partial(self._release, [row.id]))
         finally:
             self._inside.pop(result.job, None)
             self.wake()
 
-    async def _completed(self, row: Row[Any], result: Result) -> str:
-        extension = EXTENSION[row.format]
-        key = f"generations/{row.id}.{extension}"
-        target = Path(result.target)
-        await asyncio.to_thread(self._files.place, target, row.library, key)
+    async def _keep_trying(self, write: Callable[[], Awaitable[T]]) -> T:
+        """Until it is written. A full disk or a locked database passes, and a job must not hang in `processing` for it. Raises
+        FileNotFoundError, which does not pass."""
+        pause = FIRST_PAUSE_SECONDS
+        while True:
+            try:
+                return await write()
+            except FileNotFoundError:
+                raise
+            except Exception:
+                log.exception("a job's state could not be written; trying again", pause_seconds=pause)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+
+    def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._ending.add(task)
+        task.add_done_callback(self._ending.discard)
+
+    async def _completed(self, row: Row[Any], result: Result, key: str) -> str:
         async with self._database.write() as session:
             ended = await queue.finish(
                 session,
