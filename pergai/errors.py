@@ -208,6 +208,10 @@ class EngineCrashed(JobError):
     code, title = "engine_crashed", "The engine crashed three times on this job alone"
 
 
+class UnsafePicture(JobError):
+    code, title = "unsafe_picture", "The safety checker refused the picture"
+
+
 class ModelUnavailable(JobError):
     code, title = "model_unavailable", "A model this job needs is not available"
 

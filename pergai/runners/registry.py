@@ -30,6 +30,8 @@ LOADERS = {
     "diffusers": "pergai.runners.diffusion.model",
     "controlnet": "pergai.runners.diffusion.control",
     "lora": "pergai.runners.diffusion.lora",
+    "safety": "pergai.runners.diffusion.safety",
+    "diffusers-upscale": "pergai.runners.diffusion.upscaler",
 }
 """`family` → module with `load(card, folder, device) -> Model`."""
 

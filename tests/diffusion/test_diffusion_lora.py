@@ -73,6 +73,29 @@ def test_a_request_wears_its_lora_at_its_scale(fresh: Fresh, tmp_path: Path, lay
     assert apart(picture, finish(fresh("sd9"), request())[0].pixels) > 1
 
 
+def test_the_original_names_of_sdxl_are_understood(fresh: Fresh, tmp_path: Path) -> None:
+    torch.manual_seed(5)
+    first = "transformer_blocks.0."
+    by_name = {
+        f"input_blocks_1_1_transformer_blocks_0_{part.replace('.', '_')}": f"down_blocks.0.attentions.0.{first}{part}"
+        for part in ("attn1.to_q", "attn2.to_out.0")
+    } | {"middle_block_1_proj_in": "mid_block.attentions.0.proj_in"}
+    model, tensors, changes = fresh("xl9"), {}, {}
+    for theirs, ours in by_name.items():
+        layer = model._pipeline.unet.get_submodule(ours)
+        down, up = torch.randn(2, layer.in_features), torch.randn(layer.out_features, 2)
+        flat = f"lora_unet_{theirs}"
+        tensors |= {f"{flat}.lora_down.weight": down, f"{flat}.lora_up.weight": up, f"{flat}.alpha": torch.tensor(1.0)}
+        changes[ours] = up @ down * (1 / 2)
+    lora = put(tensors, tmp_path / "style")
+    finish(model, request(steps=1, loras=(("style", 0.5),)), style=lora)
+    plain = tiny.build("xl9").unet
+    for name, weight in model._pipeline.unet.named_parameters():
+        layer = name.removesuffix(".weight")
+        expected = plain.get_parameter(name) + 0.5 * changes[layer] if layer in changes else plain.get_parameter(name)
+        assert torch.allclose(weight, expected, atol=1e-5), name
+
+
 def test_two_loras_are_worn_together(fresh: Fresh, tmp_path: Path) -> None:
     (one, adds), (two, more) = trained("peft", 1), trained("kohya", 2)
     loras = {"one": put(one, tmp_path / "one"), "two": put(two, tmp_path / "two")}
@@ -128,7 +151,7 @@ def test_a_lora_of_another_family_fails_its_request_and_leaves_the_model_as_it_w
         | {"lora_unet_input_blocks_4_1_proj_in.lora_up.weight": torch.ones(4, 4)},
         tmp_path / "strange",
     )
-    with pytest.raises(ModelUnavailable, match="strange: it is not a LoRA for this model"):
+    with pytest.raises(ModelUnavailable, match="strange is not a LoRA for this model"):
         finish(model, request(loras=(("strange", 1.0),)), strange=strange)
     assert apart(finish(model, request())[0].pixels, finish(fresh("sd9"), request())[0].pixels) == 0
 

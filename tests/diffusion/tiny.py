@@ -11,13 +11,24 @@ import torch
 from diffusers import (
     AutoencoderKL,
     ControlNetModel,
+    DDIMScheduler,
+    DDPMScheduler,
     EulerDiscreteScheduler,
     StableDiffusionInpaintPipeline,
+    StableDiffusionUpscalePipeline,
     StableDiffusionXLInpaintPipeline,
     UNet2DConditionModel,
 )
+from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
 from tokenizers.pre_tokenizers import ByteLevel
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+from transformers import (
+    CLIPConfig,
+    CLIPImageProcessor,
+    CLIPTextConfig,
+    CLIPTextModel,
+    CLIPTextModelWithProjection,
+    CLIPTokenizer,
+)
 
 KINDS = ("sd9", "sd4", "lcm4", "xl9")
 Kind = Literal["sd9", "sd4", "lcm4", "xl9"]
@@ -73,6 +84,60 @@ def build_control(kind: Kind) -> ControlNetModel:
             if name.startswith("controlnet_"):
                 parameter.copy_(torch.randn_like(parameter) * 0.2)
     return net
+
+
+def build_upscaler() -> StableDiffusionUpscalePipeline:
+    """The ×4 upscaler: 4 channels of noise and 3 of the small picture, 4 pixels a latent."""
+    torch.manual_seed(21)
+    unet = UNet2DConditionModel(
+        sample_size=16,
+        in_channels=7,
+        out_channels=4,
+        layers_per_block=1,
+        block_out_channels=(32, 64),
+        norm_num_groups=8,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+        cross_attention_dim=32,
+        attention_head_dim=4,
+        num_class_embeds=1000,
+    )
+    vae = AutoencoderKL(
+        block_out_channels=(16, 32, 32),
+        down_block_types=("DownEncoderBlock2D",) * 3,
+        up_block_types=("UpDecoderBlock2D",) * 3,
+        latent_channels=4,
+        norm_num_groups=8,
+        layers_per_block=1,
+        scaling_factor=0.08333,
+    )
+    _enliven(unet)
+    _enliven(vae)
+    return StableDiffusionUpscalePipeline(
+        vae=vae,
+        unet=unet,
+        text_encoder=CLIPTextModel(_text(32)).eval(),
+        tokenizer=tokenizer(),
+        low_res_scheduler=DDPMScheduler(beta_schedule="scaled_linear", beta_start=0.0001, beta_end=0.02),
+        scheduler=DDIMScheduler(prediction_type="v_prediction", steps_offset=1, clip_sample=False),
+    )
+
+
+def save_checker(folder: Path, limit: float) -> Path:
+    """A safety checker that refuses a picture when CLIP's view of it is nearer than `limit` (cosine) to what it knows."""
+    torch.manual_seed(31)
+    vision = {"hidden_size": 32, "intermediate_size": 37, "num_hidden_layers": 2, "num_attention_heads": 4}
+    config = CLIPConfig(vision_config={**vision, "image_size": 32, "patch_size": 8}, projection_dim=16)
+    checker = StableDiffusionSafetyChecker(config)
+    with torch.no_grad():
+        checker.concept_embeds.copy_(torch.randn(17, 16))
+        checker.special_care_embeds.copy_(torch.randn(3, 16))
+        checker.concept_embeds_weights.fill_(limit)
+        checker.special_care_embeds_weights.fill_(2.0)
+    checker.save_pretrained(folder / "safety_checker")
+    size = {"height": 32, "width": 32}
+    CLIPImageProcessor(size={"shortest_edge": 32}, crop_size=size).save_pretrained(folder / "feature_extractor")
+    return folder
 
 
 def tokenizer() -> CLIPTokenizer:

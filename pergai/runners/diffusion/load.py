@@ -36,8 +36,8 @@ def dtype_for(card: ModelCard, device: str) -> torch.dtype:
     return DTYPES[name] if device.startswith("cuda") else torch.float32
 
 
-def load_pipeline(card: ModelCard, folder: Path, device: str) -> Any:
-    """The diffusers inpainting pipeline of a card, on the device, ready to run.
+def load_pipeline(card: ModelCard, folder: Path, device: str, kind: Any = None) -> Any:
+    """The diffusers pipeline of a card, on the device, ready to run: of the class `kind`, or whichever inpaints with it.
 
     `card.options`: `dtype`; `variant` (e.g. "fp16": which set of files); `file` (a single checkpoint in the folder), and
     `base`: id of the card whose folder has the configuration of the checkpoint (a folder `config` beside it does, too).
@@ -47,9 +47,9 @@ def load_pipeline(card: ModelCard, folder: Path, device: str) -> Any:
     dtype = dtype_for(card, device)
     with _loading(card, folder):
         if file := card.options.get("file"):
-            pipeline = _from_file(card, folder / str(file), dtype)
+            pipeline = _from_file(card, folder / str(file), dtype, kind)
         else:
-            pipeline = _from_folder(card, folder, dtype)
+            pipeline = _from_folder(card, folder, dtype, kind)
     pipeline.set_progress_bar_config(disable=True)
     with translated():
         return pipeline.to(device)
@@ -100,15 +100,15 @@ def _options(card: ModelCard, dtype: torch.dtype) -> dict[str, Any]:
     return options
 
 
-def _from_folder(card: ModelCard, folder: Path, dtype: torch.dtype) -> Any:
+def _from_folder(card: ModelCard, folder: Path, dtype: torch.dtype, kind: Any) -> Any:
     index = _index(card, folder)
     options = _options(card, dtype)
     if "safety_checker" in index:
         options |= {"safety_checker": None, "requires_safety_checker": False}
-    return _kind(index).from_pretrained(folder, **options)
+    return (kind or _kind(index)).from_pretrained(folder, **options)
 
 
-def _from_file(card: ModelCard, file: Path, dtype: torch.dtype) -> Any:
+def _from_file(card: ModelCard, file: Path, dtype: torch.dtype, kind: Any) -> Any:
     if file.suffix != ".safetensors":
         raise CardError(f"models/{card.id}.toml: options.file: only .safetensors are read, not {file.name}")
     if not file.is_file():
@@ -124,7 +124,7 @@ def _from_file(card: ModelCard, file: Path, dtype: torch.dtype) -> Any:
     options: dict[str, Any] = {"config": str(config), "dtype": dtype, "local_files_only": True}
     if "safety_checker" in index:
         options["safety_checker"] = None
-    return _kind(index).from_single_file(str(file), **options)
+    return (kind or _kind(index)).from_single_file(str(file), **options)
 
 
 def _index(card: ModelCard, folder: Path) -> Mapping[str, Any]:

@@ -1,7 +1,7 @@
 """LoRA (Hu et al. 2021: W + scale · alpha / rank · B A): worn by a model for the requests that ask for it.
 
-Read are the layouts of diffusers and peft (`unet.….lora_A.weight`, `….lora.down.weight`) and of kohya's trainers on
-diffusers' names (`lora_unet_….lora_down.weight`, `.alpha`).
+Read are the layouts of diffusers and peft (`unet.….lora_A.weight`, `….lora.down.weight`) and of kohya's trainers
+(`lora_unet_….lora_down.weight`, `.alpha`), on diffusers' names or on those of the original SDXL code, which diffusers maps.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from pergai.runners.diffusion.companion import Companion
 
 ENDINGS = {"lora_A": "down", "lora_down": "down", "lora.down": "down", "lora_B": "up", "lora_up": "up", "lora.up": "up"}
 KEY = re.compile(r"(.+?)\.(lora_A|lora_B|lora_down|lora_up|lora\.down|lora\.up)(?:\.\w+)?\.weight|(.+)\.alpha")
+ORIGINAL = re.compile(r"lora_unet_(input_blocks|middle_block|output_blocks)_")
+PROCESSOR = re.compile(r"\.processor\.to_(\w+?)_lora\.")
 PREFIXES = {
     "unet": ("unet.", "lora_unet_"),
     "text_encoder": ("text_encoder.", "lora_te_", "lora_te1_"),
@@ -33,12 +35,27 @@ Outfit = tuple[tuple[str, float], ...]
 """LoRAs worn together: id of the model card, and scale."""
 
 
-class Lora(Companion):
-    """The layers of one LoRA, on the device. `name` is for messages."""
+Layers = Mapping[str, Mapping[str, Tensor]]
+"""Name of a layer → its `down`, its `up`, and its `alpha` where it has one."""
 
-    def __init__(self, name: str, layers: Mapping[str, Mapping[str, Tensor]]) -> None:
+
+class Lora(Companion):
+    """The tensors of one LoRA, on the device. `name` is for messages."""
+
+    def __init__(self, name: str, tensors: Mapping[str, Tensor]) -> None:
         self.name = name
-        self.layers = layers
+        self._tensors = tensors
+
+    def layers(self, pipeline: Any) -> Layers:
+        """By the names that the layers have in a pipeline, or spellings of them. Raises ModelUnavailable."""
+        tensors = self._tensors
+        if any(ORIGINAL.match(key) for key in tensors):
+            tensors, alphas = pipeline.lora_state_dict(dict(tensors), unet_config=pipeline.unet.config)
+            tensors = {PROCESSOR.sub(_as_layer, key): tensor for key, tensor in tensors.items()}
+            for key, alpha in (alphas or {}).items():
+                name = PROCESSOR.sub(_as_layer, key).removesuffix(".alpha").removesuffix(".lora.down.weight")
+                tensors[f"{name}.alpha"] = torch.tensor(alpha)
+        return _parsed(self.name, tensors)
 
 
 def load(card: ModelCard, folder: Path, device: str) -> Lora:
@@ -53,6 +70,11 @@ def load(card: ModelCard, folder: Path, device: str) -> Lora:
         tensors = load_file(path, device=device)
     except (OSError, SafetensorError) as error:
         raise ModelUnavailable(f"model {card.id} cannot be loaded ({str(error)[:300]})") from error
+    _parsed(card.id, tensors)
+    return Lora(card.id, tensors)
+
+
+def _parsed(name: str, tensors: Mapping[str, Tensor]) -> Layers:
     layers: dict[str, dict[str, Tensor]] = defaultdict(dict)
     strange: list[str] = []
     for key, tensor in tensors.items():
@@ -65,8 +87,13 @@ def load(card: ModelCard, folder: Path, device: str) -> Lora:
             layers[found[1].removesuffix(".processor")][ENDINGS[found[2]]] = tensor
     strange += [layer for layer, parts in layers.items() if not {"down", "up"} <= parts.keys()]
     if strange or not layers:
-        raise ModelUnavailable(f"model {card.id} cannot be loaded ({_not_a_lora(name, strange)})")
-    return Lora(card.id, dict(layers))
+        raise _not_a_lora(name, strange)
+    return layers
+
+
+def _as_layer(found: re.Match[str]) -> str:
+    """Diffusers' older name of a layer of attention as its present one."""
+    return f".to_{'out.0' if found[1] == 'out' else found[1]}.lora."
 
 
 class Wardrobe:
@@ -94,14 +121,13 @@ class Wardrobe:
     def _fitted(self, lora: Lora) -> Sequence[tuple[nn.Module, Mapping[str, Tensor]]]:
         if self._modules is None:
             self._modules = _modules(self._pipeline)
+        layers = lora.layers(self._pipeline)
         strange = [
-            name
-            for name, parts in lora.layers.items()
-            if name not in self._modules or not _fits(self._modules[name], parts)
+            name for name, parts in layers.items() if name not in self._modules or not _fits(self._modules[name], parts)
         ]
         if strange:
-            raise ModelUnavailable(f"{lora.name}: {_not_a_lora('it', strange)}")
-        return [(self._modules[name], parts) for name, parts in lora.layers.items()]
+            raise _not_a_lora(lora.name, strange)
+        return [(self._modules[name], parts) for name, parts in layers.items()]
 
     def _change(self, module: nn.Module, parts: Mapping[str, Tensor], scale: float) -> None:
         weight = module.get_parameter("weight")
@@ -141,6 +167,6 @@ def _fits(module: nn.Module, parts: Mapping[str, Tensor]) -> bool:
     return parts["up"].shape[0] * parts["down"][0].numel() == module.get_parameter("weight").numel()
 
 
-def _not_a_lora(name: str, strange: Sequence[str]) -> str:
+def _not_a_lora(name: str, strange: Sequence[str]) -> ModelUnavailable:
     shown = ", ".join(strange[:3]) or "no layer at all"
-    return f"{name} is not a LoRA for this model: {shown}"
+    return ModelUnavailable(f"{name} is not a LoRA for this model: {shown}")

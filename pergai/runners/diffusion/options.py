@@ -11,7 +11,8 @@ from pergai.errors import CardError
 from pergai.runners.diffusion.schedulers import SCHEDULERS
 
 PAINTER, MATTE, SET, UPSCALE = "diffusion", "matte", "engine", "upscale"
-"""The roles of a pipeline card's `models`: the last two are not needed."""
+CONTROL, LORA, SAFETY = "control", "lora", "safety"
+"""The roles of a pipeline card's `models`; only the first two are always needed. Any number of roles begin with `lora`."""
 
 
 class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -9,10 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from pergai.engine.core import Desk
+from pergai.errors import UnsafePicture
 from pergai.imaging.picture import RGB
 from pergai.imaging.tiles import Canvas, plan
 from pergai.runners.diffusion.canvas import resized
-from pergai.runners.diffusion.options import PAINTER, UPSCALE
+from pergai.runners.diffusion.options import PAINTER, SAFETY, UPSCALE
 from pergai.runners.diffusion.request import Painted, Request
 
 BY_NET = 1.5
@@ -21,7 +22,10 @@ TILE, MARGIN, BLEND, SCALE = 256, 8, 8, 4
 
 
 async def paint(desk: Desk, request: Request, begin: float, end: float) -> Painted:
-    """Run a request through the pipeline's model; the job's progress goes from `begin` to `end` meanwhile."""
+    """Run a request through the pipeline's model; the job's progress goes from `begin` to `end` meanwhile.
+
+    Raises UnsafePicture when the pipeline's safety checker, if it has one, refuses what was painted.
+    """
     loop = asyncio.get_running_loop()
     waiting = True
 
@@ -38,6 +42,9 @@ async def paint(desk: Desk, request: Request, begin: float, end: float) -> Paint
         painted: Painted = await desk.device(desk.pipeline.models[PAINTER], request, shape=request.shape)
     finally:
         waiting = False
+    checker = desk.pipeline.models.get(SAFETY)
+    if checker and await desk.device(checker, painted.pixels, shape=painted.pixels.shape):
+        raise UnsafePicture("the safety checker refused what was painted; change the words or the seed")
     return painted
 
 

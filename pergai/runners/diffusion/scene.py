@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 import msgspec
 
 from pergai.engine.core import Desk, Job, Outcome, Reference, SceneParams
-from pergai.imaging.composite import inside
 from pergai.imaging.picture import RGB
 from pergai.runners.diffusion import canvas
 from pergai.runners.diffusion.options import MATTE, PAINTER, SET, Options, negative_prompt, phrases, prompt, settings
@@ -66,7 +65,7 @@ async def run(job: Job, desk: Desk, options: Options) -> Outcome:
     used = (models[MATTE], models[SET] if ground.start is not None else "", models[PAINTER], net)
     return Outcome(
         pixels=pixels,
-        reference=Reference(pixels=placed.foreground, where=inside(placed.alpha)),
+        reference=Reference(pixels=placed.foreground, where=subject.where),
         model="+".join(name for name in used if name),
         ai_made="algorithmic",
         notes=tuple(notes),
