@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from pergai.runners.render.geometry import Mesh, block, sheet, with_normals
+from pergai.runners.render.geometry import Array, Mesh, block, join, moved, sheet, with_normals
 
 
 def blade(length: float, width: float, droop: float = 0.3, fold: float = 0.15, n: int = 13, blunt: float = 0.8) -> Mesh:
@@ -55,7 +55,7 @@ def ribbed(radius: float, flat: float, ribs: int, n: int = 49) -> Mesh:
     return sheet(points.astype(np.float32), uv.astype(np.float32))
 
 
-def cushion(width: float, depth: float, height: float, random: np.random.Generator) -> Mesh:
+def ice(width: float, depth: float, height: float, random: np.random.Generator) -> Mesh:
     """A block of ice: a box with round edges, worn a little out of true."""
     box = block(width, depth, height, 0.12 * min(width, depth, height), n=15)
     phase, axis = random.uniform(0, 6, 4), random.normal(0, 1, (4, 3)) * 2.2 / max(width, depth, height)
@@ -81,3 +81,79 @@ def pebble(radius: float, flat: float, random: np.random.Generator, n: int = 40,
     points[..., 2] += radius * flat * (1 - rough * 0.3) * 0.92
     uv = np.stack(np.broadcast_arrays(phi * radius, theta * radius), -1)
     return sheet(points.astype(np.float32), uv.astype(np.float32))
+
+
+def bean(length: float, random: np.random.Generator) -> Mesh:
+    """A roasted coffee bean lying on z = 0, its seam up or down."""
+    theta = np.linspace(0, np.pi, 17)[:, None]
+    phi = np.linspace(0, 2 * np.pi, 33)[None]
+    x, y, z = np.broadcast_arrays(np.sin(theta) * np.cos(phi), np.cos(theta) + 0 * phi, np.sin(theta) * np.sin(phi))
+    seam = np.exp(-((x / 0.13) ** 2)) * np.clip(z, 0, 1)
+    flat = np.where(z > 0, 0.42 * z - 0.26 * seam, 0.62 * z)
+    points = np.stack([0.36 * x, 0.5 * y, 0.36 * flat + 0.22], -1) * length
+    mesh = sheet(points.astype(np.float32), np.stack([x, y], -1).astype(np.float32))
+    if random.random() < 0.55:
+        mesh = moved(mesh, (0, 0, 0.4 * length), 0, 180)
+    return moved(mesh, (0, 0, 0), 0, float(random.uniform(-14, 14)))
+
+
+def flower(radius: float, random: np.random.Generator) -> Mesh:
+    """An open blossom of five round petals, facing up from the origin."""
+    parts = []
+    for k in range(5):
+        petal = blade(radius, radius * 0.92, float(random.uniform(-0.5, 0.1)), 0.2, 11, 0.62)
+        parts.append(moved(petal, (0, 0, 0), 72 * k + float(random.uniform(-7, 7)), float(random.uniform(14, 34))))
+    return join(parts)
+
+
+def bough(length: float, random: np.random.Generator) -> tuple[Array, list[tuple[Array, float]]]:
+    """A crooked twig that rises from the origin and leans over: its path (n, 3), and where blossoms sit on it: places and
+    the direction (degrees) they face."""
+    t = np.linspace(0, 1, 30)
+    path = np.stack([0.75 * t, 0.05 * np.sin(9 * t), 0.8 * t - 0.32 * t**2], -1) * length
+    path = path + np.cumsum(random.normal(0, 0.0035, (30, 3)), axis=0) * length
+    spots = []
+    for k in range(4, 30):
+        for _ in range(int(random.integers(0, 3))):
+            spots.append(
+                ((path[k] + random.normal(0, 0.018, 3) * length).astype(np.float32), float(random.uniform(0, 360)))
+            )
+    return path.astype(np.float32), spots
+
+
+def lawn(width: float, depth: float, height: float, random: np.random.Generator) -> Mesh:
+    """A meadow of blades as one mesh: upright, bent every way, of unequal height, standing on z = 0."""
+    count = min(int(width * depth * 1500), 45_000)
+    foot = np.stack([random.uniform(-width / 2, width / 2, count), random.uniform(-depth / 2, depth / 2, count)], -1)
+    tall = height * random.uniform(0.55, 1.15, count)
+    turn, lean = random.uniform(0, 2 * np.pi, count), random.uniform(0.05, 0.75, count)
+    t = np.array([0.0, 0.45, 0.8, 1.0])
+    half = 0.007 * np.array([1.0, 0.85, 0.5, 0.06])
+    way = np.stack([np.cos(turn), np.sin(turn)], -1)
+    side = np.stack([-way[:, 1], way[:, 0]], -1)
+    bent = (lean[:, None] * tall[:, None] * t[None] ** 1.8)[..., None] * way[:, None]
+    middle = foot[:, None] + bent
+    edge = half[None, :, None] * side[:, None]
+    z = np.repeat((tall[:, None] * t[None] * (1 - 0.25 * lean[:, None] * t[None]))[:, :, None], 2, axis=2)
+    xy = np.stack([middle - edge, middle + edge], 2)
+    points = np.concatenate([xy, z[..., None]], -1).reshape(-1, 3)
+    uv = np.broadcast_to(np.stack(np.meshgrid([0.3, 0.7], t), -1), (count, 4, 2, 2)).reshape(-1, 2)
+    quad = np.array([[0, 1, 3], [0, 3, 2], [2, 3, 5], [2, 5, 4], [4, 5, 7], [4, 7, 6]])
+    faces = (quad[None] + 8 * np.arange(count)[:, None, None]).reshape(-1, 3)
+    return with_normals(Mesh(points.astype(np.float32), faces.astype(np.uint32), uv.astype(np.float32)))
+
+
+def shingle(width: float, depth: float, radius: float, random: np.random.Generator) -> Mesh:
+    """A bed of pebbles, as close as they lie, over the plane z = 0. Each takes its uv from another place."""
+    step = radius * 1.5
+    parts = []
+    for level, share in ((0.0, 1.0), (0.55, 0.5)):
+        for y in np.arange(-depth / 2, depth / 2, step * 0.87):
+            for x in np.arange(-width / 2, width / 2, step):
+                if random.random() > share:
+                    continue
+                stone = pebble(radius * float(random.uniform(0.7, 1.15)), float(random.uniform(0.4, 0.6)), random, 13)
+                where = (x + random.normal(0, 0.25) * step, y + random.normal(0, 0.25) * step, radius * (level - 0.75))
+                stone = moved(stone, where, float(random.uniform(0, 360)), float(random.uniform(-14, 14)))
+                parts.append(replace(stone, uv=stone.uv + random.random(2).astype(np.float32) * 3))
+    return join(parts)

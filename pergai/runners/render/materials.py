@@ -23,7 +23,9 @@ from pergai.runners.render.spec import Finish
 from pergai.runners.render.textures import PAINTERS, mixed, mixture, quantised
 
 TEXTURE_SIZE = 2048
-REVISION = 5
+FITTED_SIZE = 512
+"""Of a texture that is a picture of one small thing."""
+REVISION = 6
 """Counts up when a painter changes, so that old cached textures are not used."""
 
 
@@ -56,6 +58,8 @@ class Material:
     dielectric: bool = False
     matt: bool = False
     """Perfectly diffuse."""
+    fitted: bool = False
+    """The texture is a picture of one whole thing, whose uv run 0-1; it is neither scaled, turned nor shifted."""
 
 
 MATERIALS: dict[str, Material] = {
@@ -88,8 +92,14 @@ MATERIALS: dict[str, Material] = {
     "steel": Material("#c9c9cc", "#8a8a8e", 1.2, 0.28, 0.5, principled={"metallic": 1.0, "anisotropic": 0.6}),
     "glass": Material("#ffffff", "#ffffff", 0.0, 0.0, dielectric=True),
     "frosted": Material("#ffffff", "#ffffff", 0.0, 0.25, dielectric=True),
-    "leaf": Material("#4f7138", "#2d4a22", 0.0, 0.45, 0.5, thin=0.45),
-    "petal": Material("#f1c9d0", "#d99aa8", 0.0, 0.7, 0.2, thin=0.5),
+    "pool": Material("#a8dcdc", "#f4ffff", 3.2, 0.03, 0.6, principled={"clearcoat": 1.0, "clearcoat_gloss": 1.0}),
+    "kraft": Material("#c8a47a", "#96734c", 2.0, matt=True),
+    "brick": Material("#a9614a", "#bdb2a4", 3.0, 0.85, 0.3),
+    "denim": Material("#33486b", "#c3cbd6", 1.3, 0.9, 0.2, principled={"sheen": 0.3}),
+    "gingham": Material("#c23b3b", "#f6f2ea", 1.9, 0.9, 0.2, principled={"sheen": 0.3}),
+    "citrus": Material("#ef8f1d", "#f7b64a", 1.0, 0.3, 0.5, fitted=True),
+    "leaf": Material("#4f7138", "#2d4a22", 1.0, 0.45, 0.5, thin=0.45, fitted=True),
+    "petal": Material("#f1c9d0", "#d99aa8", 1.0, 0.7, 0.2, thin=0.5, fitted=True),
     "glow": Material("#ffd9a0", "#ffd9a0", 0.0),
 }
 
@@ -122,17 +132,21 @@ def surface(finish: Finish, cache: Path, offset: tuple[float, float] = (0.0, 0.0
     if material.dielectric:
         return Surface(_glass(finish, colour))
     if material.thin:
+        picture = {
+            "type": "bitmap",
+            "bitmap": Texture(painted(finish.material, colour, accent, cache, FITTED_SIZE)["colour"]),
+        }
         return Surface({
-            "type": "principledthin", "base_color": _rgb(colour), "roughness": roughness,
+            "type": "principledthin", "base_color": picture, "roughness": roughness,
             "diff_trans": 2 * material.thin, "eta": 1.4,
-        })  # fmt: skip
+        }, 1.0)  # fmt: skip
     bsdf: dict[str, Any] = {"type": "principled", "roughness": roughness, "specular": material.specular}
     bsdf |= material.principled
-    period = material.period * finish.scale
+    period = material.period * (1.0 if material.fitted else finish.scale)
     if not period:
         bsdf["base_color"] = _rgb(colour)
         return Surface({"type": "twosided", "bsdf": bsdf})
-    maps = painted(finish.material, colour, accent, cache)
+    maps = painted(finish.material, colour, accent, cache, FITTED_SIZE if material.fitted else TEXTURE_SIZE)
     colours = {"type": "bitmap", "bitmap": Texture(maps["colour"])}
     if material.matt:
         bsdf = {"type": "diffuse", "reflectance": colours}
@@ -146,6 +160,8 @@ def surface(finish: Finish, cache: Path, offset: tuple[float, float] = (0.0, 0.0
         height = Texture(maps["relief"].astype(np.float32), raw=True)
         bump = {"type": "bitmap", "raw": True, "bitmap": height}
         bsdf = {"type": "bumpmap", "arbitrary": bump, "scale": material.bump * period, "bsdf": bsdf}
+    if material.fitted:
+        return Surface({"type": "twosided", "bsdf": bsdf}, period)
     return Surface({"type": "twosided", "bsdf": bsdf}, period, finish.turn, offset)
 
 

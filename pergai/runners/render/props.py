@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
+from scipy.interpolate import PchipInterpolator
 
 from pergai.runners.render import geometry as g
 from pergai.runners.render import growth, walls
@@ -245,9 +247,109 @@ def _berries(prop: Prop, random: Random) -> Mesh:
     ])  # fmt: skip
 
 
+def _maple(prop: Prop, random: Random) -> Mesh:
+    leaf = growth.lobed(prop.size[0], random, int(random.choice([5, 5, 7])))
+    return g.moved(leaf, (0, 0, 0.008 + 0.02 * float(random.random())), 0, float(random.uniform(-9, 12)))
+
+
+def _pumpkin(prop: Prop, random: Random) -> Mesh:
+    radius, flat = (prop.size[0], prop.size[1] if len(prop.size) > 1 else 0.72)
+    return growth.ribbed(radius, flat, 14)
+
+
+def _stem(prop: Prop, random: Random) -> Mesh:
+    """What a pumpkin hung on, from z = 0 upward: a bent, tapering stalk."""
+    length, thick = _size(prop, 1, 0.22)[:2]
+    t = np.linspace(0, 1, 12)
+    path = np.stack([0.45 * length * t**2, 0.1 * length * t, length * (t - 0.25 * t**2)], -1)
+    return g.tube(path.astype(np.float32), thick * length, 9)
+
+
+def _slice(prop: Prop, random: Random) -> Mesh:
+    """A slice of citrus: lying, or leaning back by a third size in degrees. uv lay one slice's picture on both faces."""
+    radius, thick = _size(prop, 1, 0.16)[:2]
+    lean = prop.size[2] if len(prop.size) > 2 else 0.0
+    rim = g.lathe([(radius * 0.985, 0.0), (radius, thick * 0.3), (radius, thick * 0.7), (radius * 0.985, thick)])
+    faces = [g.disc(radius * 0.985, z) for z in (0.0, thick)]
+    picture = [replace(face, uv=face.uv / (2 * radius) + np.float32(0.5)) for face in faces]
+    whole = g.join([replace(rim, uv=np.full_like(rim.uv, 0.02)), *picture])
+    return g.moved(whole, (0, 0, radius * float(np.sin(np.radians(lean)))), 0, -lean)
+
+
+def _bean(prop: Prop, random: Random) -> Mesh:
+    return growth.bean(prop.size[0], random)
+
+
+def _ice(prop: Prop, random: Random) -> Mesh:
+    width, depth, height = _size(prop, 1, 0.95, 0.85)[:3]
+    return growth.ice(width, depth, height, random)
+
+
+def _turned(outline: list[tuple[float, float]], prop: Prop, tall: float) -> Mesh:
+    """A turned vessel: an outline of (radius, height) in shares of the prop's radius and height."""
+    radius, height = _size(prop, 1, tall)[:2]
+    knots = np.array(outline)
+    at = np.linspace(0, 1, 60)
+    along = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(knots, axis=0), axis=1))])
+    smooth = PchipInterpolator(along / along[-1], knots, axis=0)(at)
+    return g.lathe([(radius * float(r), height * float(z)) for r, z in smooth])
+
+
+def _vase(prop: Prop, random: Random) -> Mesh:
+    outline = [(0.0, 0.0), (0.5, 0.0), (0.82, 0.18), (1.0, 0.42), (0.86, 0.66), (0.4, 0.86), (0.36, 0.96), (0.46, 1.0),
+               (0.36, 0.97), (0.3, 0.8)]  # fmt: skip
+    return _turned(outline, prop, 2.4)
+
+
+def _bowl(prop: Prop, random: Random) -> Mesh:
+    outline = [(0.0, 0.0), (0.42, 0.0), (0.46, 0.06), (0.8, 0.4), (0.97, 0.9), (1.0, 1.0), (0.94, 0.94), (0.7, 0.42),
+               (0.3, 0.16), (0.0, 0.12)]  # fmt: skip
+    return _turned(outline, prop, 0.62)
+
+
+def _flame(prop: Prop, random: Random) -> Mesh:
+    """A candle's flame."""
+    outline = [(0.0, 0.0), (0.6, 0.08), (1.0, 0.28), (0.72, 0.6), (0.25, 0.88), (0.0, 1.0)]
+    return _turned(outline, prop, 4.6)
+
+
+def _bough(prop: Prop, random: Random) -> Mesh:
+    """A twig of cherry, without its blossom."""
+    path, _ = growth.bough(prop.size[0], _own(prop))
+    return g.tube(path, prop.size[0] * 0.011, 9)
+
+
+def _blossom(prop: Prop, random: Random) -> Mesh:
+    """The blossom of a `bough` of the same size and place."""
+    own = _own(prop)
+    _, spots = growth.bough(prop.size[0], own)
+    radius = prop.size[1] if len(prop.size) > 1 else prop.size[0] * 0.065
+    return g.join([
+        g.moved(growth.flower(radius * float(own.uniform(0.7, 1.1)), own), spot.tolist(), turn, float(own.uniform(-75, 75)))
+        for spot, turn in spots
+    ])  # fmt: skip
+
+
+def _own(prop: Prop) -> Random:
+    """The same for props that belong together: a twig and its blossom."""
+    return np.random.default_rng([round(1000 * abs(v)) for v in (*prop.at, prop.size[0])])
+
+
+def _lawn(prop: Prop, random: Random) -> Mesh:
+    width, depth, height = _size(prop, 1, 1, 0.05)[:3]
+    return growth.lawn(width, depth, height, random)
+
+
+def _shingle(prop: Prop, random: Random) -> Mesh:
+    width, depth, radius = _size(prop, 1, 1, 0.05)[:3]
+    return growth.shingle(width, depth, radius, random)
+
+
 _MAKERS: dict[str, Maker] = {
     "sphere": _sphere, "block": _block, "cylinder": _cylinder, "arch": _arch, "panel": _panel, "disc": _disc,
     "ring": _ring, "slab": _block, "stairs": _stairs, "column": _column, "leaves": _leaf, "petals": _petal,
     "stones": _stone, "branch": _branch, "plant": _plant, "grass": _grass, "fir": _fir, "flakes": _flake,
     "gift": _gift, "ribbon": _ribbon, "tube": _tube, "wall": _wall, "book": _book, "cone": _cone, "berries": _berries,
+    "maple": _maple, "pumpkin": _pumpkin, "stem": _stem, "slice": _slice, "beans": _bean, "ice": _ice, "vase": _vase,
+    "bowl": _bowl, "flame": _flame, "bough": _bough, "blossom": _blossom, "lawn": _lawn, "shingle": _shingle,
 }  # fmt: skip

@@ -19,7 +19,8 @@ from pergai.runners.render.colour import is_colour
 MaterialName = Literal[
     "paper", "plaster", "concrete", "marble", "wood", "linen", "velvet", "silk", "sand", "snow", "stone", "terrazzo",
     "ceramic", "lacquer", "acrylic", "gold", "copper", "steel", "chrome", "glass", "frosted", "water", "leaf", "petal",
-    "moss", "asphalt", "tiles", "leather", "glow", "planks", "travertine", "herringbone",
+    "moss", "asphalt", "tiles", "leather", "glow", "planks", "travertine", "herringbone", "pool", "kraft", "brick", "denim",
+    "gingham", "citrus",
 ]  # fmt: skip
 
 
@@ -46,7 +47,8 @@ class Finish(Part, frozen=True, kw_only=True):
 class Floor(Finish, frozen=True, kw_only=True):
     """What the product (or its stand) stands on."""
 
-    shape: Literal["flat", "ripples", "dunes", "drifts", "cloth", "none"] = "flat"
+    shape: Literal["flat", "ripples", "dunes", "drifts", "cloth", "rings", "none"] = "flat"
+    """`rings` are those a drop leaves on still water."""
     relief: float = 1.0
     """Height of the shape against its natural height."""
     depth: float = 40.0
@@ -56,8 +58,9 @@ class Floor(Finish, frozen=True, kw_only=True):
 class Backdrop(Finish, frozen=True, kw_only=True):
     """What is behind the product."""
 
-    kind: Literal["sweep", "wall", "corner", "curtain", "sky", "none"] = "sweep"
-    """`sweep` is the floor's own surface curving up (its finish is the floor's when none is given)."""
+    kind: Literal["sweep", "wall", "corner", "curtain", "fluted", "slats", "niche", "panelled", "sky", "none"] = "sweep"
+    """`sweep` is the floor's own surface curving up (its finish is the floor's when none is given); `fluted` has half-round
+    ribs, `slats` are upright battens, `niche` a round-headed recess, `panelled` a moulding. `scale` is theirs too."""
     distance: float = 3.0
     top: str = ""
     """`sky`: the colour overhead; `colour` is the one at the horizon."""
@@ -79,7 +82,8 @@ class Prop(Finish, frozen=True, kw_only=True):
     kind: Literal[
         "sphere", "block", "cylinder", "arch", "panel", "disc", "ring", "slab", "stairs", "column", "leaves", "petals",
         "stones", "branch", "plant", "grass", "fir", "flakes", "gift", "ribbon", "tube", "wall", "book", "cone",
-        "berries",
+        "berries", "maple", "pumpkin", "stem", "slice", "beans", "ice", "vase", "bowl", "flame", "bough", "blossom", "lawn",
+        "shingle",
     ]  # fmt: skip
     at: tuple[float, float] = (0.0, 0.0)
     """Centre on the floor (x, y)."""

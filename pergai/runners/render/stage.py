@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,26 +32,27 @@ class Stage:
 def build(
     photo_set: PhotoSet,
     view: DecidedView,
-    card: Card | None,
+    cards: Sequence[Card],
     *,
     shadow: str,
     seed: int,
     cache: Path,
     width: float = 1.0,
 ) -> Stage:
-    """A set with the product's body standing in it.
+    """A set with the products' bodies standing in it.
 
     `width` is the product's width in units. `seed` chooses where textures begin, how things are strewn and turns the
     lights a little; everything else stays the same.
     """
     texture_random, prop_random, light_random = (np.random.default_rng([seed, k]) for k in range(3))
+    deepest = max(cards, key=lambda card: card.footprint[2], default=None)
     lift = 0.0 if photo_set.stand.kind == "none" or view == "top" else photo_set.stand.height
     solids: list[Solid] = []
     if photo_set.floor.shape != "none":
         solids += _floor(photo_set, view, lift, texture_random, cache)
     if view != "top":
         solids += _backdrop(photo_set, lift, texture_random, cache)
-        solids += _stand(photo_set.stand, width, card, texture_random, cache)
+        solids += _stand(photo_set.stand, width, deepest, texture_random, cache)
     for prop in photo_set.props:
         if view in prop.views:
             mesh = props.build(prop, prop_random)
@@ -66,7 +67,7 @@ def build(
     backdrop = photo_set.backdrop
     is_sky = backdrop.kind == "sky"
     emitters.append(lights.sky(photo_set.ambient, backdrop.colour if is_sky else "", backdrop.top if is_sky else ""))
-    if card is not None:
+    for card in cards:
         own = {"type": "diffuse", "reflectance": {"type": "bitmap", "bitmap": Texture(card.texture)}}
         solids.append((card.mesh, Surface({"type": "twosided", "bsdf": own})))
     return Stage(tuple(solids), tuple(emitters))
@@ -168,7 +169,19 @@ def _cloth(random: Random, relief: float) -> Callable[[g.Array, g.Array], g.Arra
     return height
 
 
-_RELIEFS = {"ripples": _ripples, "dunes": _dunes, "drifts": _drifts, "cloth": _cloth}
+def _rings(random: Random, relief: float) -> Callable[[g.Array, g.Array], g.Array]:
+    """Rings on still water round what stands in it, dying away outward, over a hardly moving surface."""
+    swell = _waves(random, 10, 0.5, 1.6)
+
+    def height(x: g.Array, y: g.Array) -> g.Array:
+        r = np.hypot(x, y) * (1 + 0.015 * swell(x, y))
+        ring = np.sin(2 * np.pi * r / 0.17) * np.exp(-r / 1.1)
+        return np.asarray(relief * (0.0085 * ring + 0.0012 * swell(x, y)), np.float32)
+
+    return height
+
+
+_RELIEFS = {"rings": _rings, "ripples": _ripples, "dunes": _dunes, "drifts": _drifts, "cloth": _cloth}
 
 
 def _waves(random: Random, count: int, low: float, high: float) -> Callable[[g.Array, g.Array], g.Array]:
@@ -201,12 +214,22 @@ def _backdrop(photo_set: PhotoSet, lift: float, random: Random, cache: Path) -> 
         )
     elif backdrop.kind == "corner":
         finish, mesh = backdrop, _corner(backdrop)
+    elif backdrop.kind in _WALLS:
+        finish, mesh = backdrop, g.moved(_WALLS[backdrop.kind](backdrop.scale), (0, backdrop.distance, 0))
     else:
         finish = backdrop
         mesh = g.moved(
             walls.curtain(14.0, 9.0, 0.09, 2.1 / max(backdrop.scale, 0.1), random), (0, backdrop.distance, 0)
         )
     return [(g.moved(mesh, (0, 0, down)), surface(finish, cache, _offset(random)))]
+
+
+_WALLS: dict[str, Callable[[float], Mesh]] = {
+    "fluted": lambda scale: g.moved(walls.fluted(16.0, 15.0, 0.115 * scale), (0, 0, -3)),
+    "slats": lambda scale: g.moved(walls.slats(14.0, 13.0, 0.16 * scale), (0, 0, -3)),
+    "niche": lambda scale: walls.niche(1.75 * scale, 1.85 * scale, 0.6 * scale, (40.0, 20.0)),
+    "panelled": lambda scale: walls.panelled(16.0, 10.0, 1.7 * scale),
+}
 
 
 def _corner(backdrop: Backdrop) -> Mesh:

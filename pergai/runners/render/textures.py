@@ -185,10 +185,11 @@ def linen(noise: Noise, base: Field, dark: Field) -> Maps:
 
 
 def velvet(noise: Noise, base: Field, dark: Field) -> Maps:
-    """Short pile pressed this way and that."""
-    pile = 0.7 * noise.cloud(0.18, 1.8) + 0.3 * noise.cloud(0.03, 1.6)
-    colour = blend(base, dark, ramp(pile, -1.8, 2.2) * 0.6) + noise.fine(1.0)[..., None] * 0.012
-    return Maps(np.clip(colour, 0, 1), np.full_like(pile, 0.9), (0.0002 * noise.fine(1.3)).astype(np.float32))
+    """Short pile: almost even, a little lighter and darker where it was stroked, the tips of the pile just to be seen."""
+    stroked = noise.cloud(0.3, 2.4)
+    pile = noise.fine(0.8)
+    colour = blend(base, dark, np.clip(0.35 + 0.07 * stroked + 0.07 * pile, 0, 1))
+    return Maps(np.clip(colour, 0, 1), np.full_like(pile, 0.9), (0.00025 * pile).astype(np.float32))
 
 
 def silk(noise: Noise, base: Field, dark: Field) -> Maps:
@@ -198,13 +199,18 @@ def silk(noise: Noise, base: Field, dark: Field) -> Maps:
 
 
 def leather(noise: Noise, base: Field, dark: Field) -> Maps:
-    """Pebbled hide: small cells with creases between them."""
-    distance, _ = noise.cells(16000, 2)
-    crease = 1 - ramp(distance[..., 1] - distance[..., 0], 0.0, 0.32)
-    patch = noise.cloud(0.2, 2.0)
-    colour = blend(base, dark, np.clip(0.55 * crease + 0.22 * ramp(patch, -2, 2), 0, 1))
-    relief = -0.0011 * crease + 0.0002 * noise.cloud(0.02, 2.0)
-    return Maps(np.clip(colour, 0, 1), 0.42 + 0.2 * crease, relief.astype(np.float32))
+    """Pebbled hide: soft cushions of two sizes with creases between them, worn shiny on top."""
+    bend_x, bend_y = noise.cloud(0.05, 2.2) * 0.006, noise.cloud(0.05, 2.2) * 0.006
+    crease = np.zeros_like(bend_x)
+    for count, weight in ((5200, 0.75), (20000, 0.45)):
+        distance, _ = noise.cells(count, 2)
+        gap = warp((distance[..., 1] - distance[..., 0]).astype(np.float32), bend_x, bend_y)
+        crease = np.maximum(crease, weight * (1 - ramp(gap, 0.0, 0.34)))
+    crease = ndimage.gaussian_filter(crease, 1.2, mode="wrap")
+    patch = noise.cloud(0.25, 2.2)
+    colour = blend(base, dark, np.clip(0.5 * crease + 0.14 * ramp(patch, -2, 2) + 0.02 * noise.fine(1.0), 0, 1))
+    relief = -0.0016 * crease + 0.0004 * noise.cloud(0.05, 2.4)
+    return Maps(np.clip(colour, 0, 1), np.clip(0.36 + 0.3 * crease, 0, 1), relief.astype(np.float32))
 
 
 def sand(noise: Noise, base: Field, dark: Field) -> Maps:
@@ -310,11 +316,126 @@ def brushed(noise: Noise, base: Field, dark: Field) -> Maps:
     return Maps(np.clip(colour, 0, 1), np.clip(0.27 + 0.05 * lines, 0.12, 0.5), (0.00004 * lines).astype(np.float32))
 
 
+def caustics(noise: Noise, base: Field, light: Field) -> Maps:
+    """The floor of a shallow pool: a net of bright light on an even ground, under a rippled surface."""
+    dx, dy = noise.cloud(0.25, 3.4) * 0.03, noise.cloud(0.25, 3.4) * 0.03
+    net = np.zeros_like(dx)
+    for count, weight in ((90, 0.7), (260, 0.4)):
+        distance, _ = noise.cells(count, 2)
+        gap = warp((distance[..., 1] - distance[..., 0]).astype(np.float32), dx, dy)
+        net += weight * (0.8 * np.exp(-gap / 0.05) + 0.35 * np.exp(-gap / 0.22))
+    waves = 0.7 * noise.cloud(0.09, 3.0) + 0.3 * noise.cloud(0.03, 3.0)
+    colour = blend(base, light, np.clip(net * ramp(noise.cloud(0.2, 2.4), -2.2, 1.4), 0, 1))
+    return Maps(np.clip(colour, 0, 1), np.full_like(waves, 0.03), (0.0011 * waves).astype(np.float32))
+
+
+def kraft(noise: Noise, base: Field, dark: Field) -> Maps:
+    """Unbleached paper: short fibres, darker and lighter, in every direction."""
+    fibres = np.zeros((noise.size,) * 2, np.float32)
+    for reach in ((0.12, 1.0), (1.0, 0.12), (0.3, 0.3)):
+        fibres = fibres + ramp(noise.cloud(0.004, 1.5, reach), 1.9, 2.8)
+    tone = 0.3 + 0.35 * np.clip(fibres, 0, 1) + 0.04 * noise.cloud(0.1, 1.8) + 0.05 * noise.fine(0.8)
+    colour = blend(base, dark, np.clip(tone, 0, 1)) + (0.02 * ramp(noise.cloud(0.004, 1.5), 2.0, 2.8))[..., None]
+    return Maps(np.clip(colour, 0, 1))
+
+
+def brick(noise: Noise, base: Field, mortar: Field, courses: int = 16) -> Maps:
+    """Hand-moulded bricks in running bond, no two of one tone, in recessed mortar."""
+    x, y = noise.grid()
+    wobble_x, wobble_y = noise.cloud(0.03, 2.0) * 0.0011, noise.cloud(0.03, 2.0) * 0.0011
+    v = (y + wobble_y) * courses
+    row = np.floor(v).astype(int) % courses
+    across = courses * 5 // 16
+    u = (x + wobble_x) * across + 0.5 * (row % 2)
+    column = np.floor(u).astype(int) % across
+    edge = np.minimum(np.minimum(u % 1, 1 - u % 1) * courses / across, np.minimum(v % 1, 1 - v % 1)).astype(np.float32)
+    joint = 1 - ramp(edge, 0.07, 0.13)
+    tone = noise.random.normal(0, 1, (courses, across))[row, column].astype(np.float32)
+    rough = 0.5 * noise.cloud(0.02, 1.4) + 0.4 * noise.cloud(0.1, 1.6)
+    face = base * (1 + 0.065 * tone + 0.04 * rough)[..., None] + (0.012 * noise.fine(1.0))[..., None]
+    colour = blend(face, mortar + (0.02 * noise.fine(1.0))[..., None], joint)
+    relief = 0.004 * ramp(edge, 0.02, 0.16) + 0.0006 * rough + 0.0007 * tone
+    return Maps(np.clip(colour, 0, 1).astype(np.float32), np.full_like(edge, 0.85), relief.astype(np.float32))
+
+
+def denim(noise: Noise, base: Field, pale: Field) -> Maps:
+    """Twill: dyed warp over white weft, a diagonal rib, with the streaks of uneven yarn."""
+    x, y = noise.grid()
+    threads = 256
+    u, v = x * threads, y * threads
+    rib = (0.5 + 0.5 * np.sin(2 * np.pi * (u + v) / 2)).astype(np.float32)
+    across = (0.5 + 0.5 * np.sin(2 * np.pi * u)).astype(np.float32)
+    streak = noise.cloud(0.004, 1.3, (1.0, 0.02))
+    worn = noise.cloud(0.25, 2.0)
+    tone = 0.16 + 0.34 * (1 - rib) * across + 0.09 * streak + 0.06 * worn + 0.05 * noise.fine(0.9)
+    colour = blend(base, pale, np.clip(tone, 0, 1))
+    return Maps(np.clip(colour, 0, 1), np.full_like(rib, 0.9), (0.0006 * rib + 0.0002 * across).astype(np.float32))
+
+
+def gingham(noise: Noise, base: Field, white: Field, checks: int = 12) -> Maps:
+    """Woven checks: a dyed thread over a dyed one, over a white one, white over white."""
+    x, y = noise.grid()
+    threads = checks * 2 * 12
+    stripe_x = (np.floor(x * checks * 2) % 2 == 0).astype(np.float32)
+    stripe_y = (np.floor(y * checks * 2) % 2 == 0).astype(np.float32)
+    u, v = x * threads, y * threads
+    over = ((np.floor(u) + np.floor(v)) % 2 == 0).astype(np.float32)
+    dyed = 0.25 * (stripe_x + stripe_y) + 0.5 * np.where(over > 0, stripe_x, stripe_y)
+    lift = np.where(over > 0, np.sin(np.pi * (u % 1)), np.sin(np.pi * (v % 1))).astype(np.float32)
+    tone = dyed - 0.07 * (1 - lift) + 0.02 * noise.fine(1.0)
+    colour = blend(white, base, np.clip(tone, 0, 1).astype(np.float32))
+    return Maps(np.clip(colour, 0, 1), np.full_like(lift, 0.9), (0.0007 * lift).astype(np.float32))
+
+
+def citrus(noise: Noise, rind: Field, pulp: Field, segments: int = 10) -> Maps:
+    """A slice, the rind at the rim: pith, ten segments between pale walls, juice sacs that run outward. It does not wrap."""
+    x, y = noise.grid()
+    dx, dy = (x - 0.5) * 2, (y - 0.5) * 2
+    r = np.hypot(dx, dy)
+    turn = np.arctan2(dy, dx) / (2 * np.pi) * segments + 0.05 * noise.cloud(0.4, 3.4)
+    wall = np.abs((turn % 1) - 0.5).astype(np.float32)
+    wall_width = 0.5 - 0.03 / np.clip(r, 0.12, 1)
+    sacs = warp(noise.cloud(0.02, 1.6), 0.03 * dx, 0.03 * dy) * 0.6
+    rays = np.sin(2 * np.pi * (turn * 5 + 0.7 * noise.cloud(0.06, 2.4))).astype(np.float32)
+    flesh = np.clip(0.5 + 0.34 * rays * ramp(r, 0.1, 0.5) + 0.2 * sacs, 0, 1)
+    colour = blend(pulp, np.clip(rind * 0.95, 0, 1), np.clip(flesh * 0.75, 0, 1).astype(np.float32))
+    pale = rind * 0.18 + 0.8
+    pith = ramp((wall - wall_width).astype(np.float32), -0.02, 0.03)
+    pith = np.maximum(pith, np.maximum(ramp(r, 0.83, 0.87), 1 - ramp(r, 0.06, 0.1)))
+    colour = blend(colour, np.broadcast_to(pale, colour.shape), pith)
+    colour = blend(colour, np.broadcast_to(rind, colour.shape), ramp(r, 0.925, 0.95))
+    rough = np.clip(0.2 + 0.45 * pith, 0, 1)
+    return Maps(np.clip(colour, 0, 1), rough.astype(np.float32), (0.004 * flesh * (1 - pith)).astype(np.float32))
+
+
+def leaf(noise: Noise, base: Field, dark: Field) -> Maps:
+    """A leaf, its stalk below: midrib, side veins, a darker rim. It does not wrap."""
+    x, y = noise.grid()
+    side, along = np.abs(x - 0.5), 1 - y
+    midrib = np.exp(-((side / 0.012) ** 2))
+    ribs = np.abs(((along - 0.9 * side) * 11) % 1 - 0.5) * 2
+    veins = np.maximum(midrib, 0.6 * np.exp(-((1 - ribs) / 0.10)) * ramp(0.5 - side, 0.02, 0.2))
+    mottle = 0.5 * noise.cloud(0.15, 1.8) + 0.3 * noise.cloud(0.02, 1.4)
+    tone = 0.2 + 0.16 * mottle + 0.5 * ramp(side, 0.25, 0.5) - 0.14 * (1 - ribs)
+    colour = blend(base, dark, np.clip(tone, 0, 1).astype(np.float32)) + (0.10 * veins)[..., None]
+    return Maps(np.clip(colour, 0, 1).astype(np.float32))
+
+
+def petal(noise: Noise, base: Field, deep: Field) -> Maps:
+    """A petal: deep at its foot, paling outward, with the finest veins. It does not wrap."""
+    x, y = noise.grid()
+    along = 1 - y
+    fan = np.abs(((x - 0.5) / (0.25 + 0.75 * along) * 26 + 0.3 * noise.cloud(0.1, 2.4)) % 1 - 0.5)
+    tone = 0.85 * (1 - ramp(along, 0.0, 0.5)) + 0.10 * fan + 0.06 * noise.cloud(0.2, 2.0)
+    return Maps(np.clip(blend(base, deep, np.clip(tone, 0, 1).astype(np.float32)), 0, 1))
+
+
 PAINTERS: dict[str, Painter] = {
     "marble": marble, "travertine": travertine, "wood": wood, "planks": planks, "herringbone": herringbone,
     "concrete": concrete, "plaster": plaster, "paper": paper, "linen": linen, "velvet": velvet, "silk": silk,
     "leather": leather, "sand": sand, "snow": snow, "stone": stone, "asphalt": asphalt, "terrazzo": terrazzo,
-    "tiles": tiles, "moss": moss, "water": water, "steel": brushed,
+    "tiles": tiles, "moss": moss, "water": water, "steel": brushed, "pool": caustics, "kraft": kraft, "brick": brick,
+    "denim": denim, "gingham": gingham, "citrus": citrus, "leaf": leaf, "petal": petal,
 }  # fmt: skip
 
 

@@ -96,10 +96,29 @@ def slats(width: float, height: float, pitch: float) -> Mesh:
     parts = []
     for k in range(int(width / pitch)):
         batten = moved(block(pitch * 0.66, pitch * 0.5, height, 0.006, n=3), ((k + 0.5) * pitch - width / 2, 0, 0))
-        x, z = batten.vertices[:, 0] - (k + 0.5) * pitch + width / 2 + batten.vertices[:, 1], batten.vertices[:, 2]
-        uv = np.stack([z + 0.731 * k, x + 0.37 * k], -1)
+        x, y, z = batten.vertices[:, 0] - (k + 0.5) * pitch + width / 2, batten.vertices[:, 1], batten.vertices[:, 2]
+        uv = np.stack(
+            [z + 0.5 * (x - y) + 0.731 * k, x + y + 0.37 * k], -1
+        )  # nowhere degenerate, or bumps have no slope
         parts.append(replace(batten, uv=uv.astype(np.float32)))
     return join(parts)
+
+
+def panelled(width: float, height: float, pitch: float) -> Mesh:
+    """A wall in the plane y = 0 with upright panels `pitch` apart, each framed by a moulding, over a dado."""
+    parts = [extruded(np.array([[0, 0], [0, height]], np.float32), width)]
+    moulding, tall = 0.035, pitch * 1.9
+    skirting = moved(block(width, 0.05, 0.17, 0.008), (0, -0.025, 0))
+    parts += [skirting]
+    for k in range(int(width / pitch)):
+        x = (k + 0.5) * pitch - width / 2
+        half = pitch * 0.41
+        for low, high in ((0.28, 0.28 + pitch * 0.55), (0.42 + pitch * 0.55, 0.42 + pitch * 0.55 + tall)):
+            for z in (low, high):
+                parts.append(moved(block(2 * half + moulding, moulding, moulding, 0.012), (x, 0, z - moulding / 2)))
+            for side in (-half, half):
+                parts.append(moved(block(moulding, moulding, high - low, 0.012), (x + side, 0, low)))
+    return join([part if part.normals is not None else with_normals(part) for part in parts])
 
 
 def niche(width: float, height: float, depth: float, wall: tuple[float, float]) -> Mesh:
@@ -113,7 +132,8 @@ def niche(width: float, height: float, depth: float, wall: tuple[float, float]) 
     edge = np.concatenate([[[-half, 0]], [0, middle] + far * ray, [[half, 0]]])
     front = _ribbon(opening, edge, 0.0, 0.0, smooth=False)
     reveal = _ribbon(opening, opening, depth, 0.0, smooth=True)
-    back = _ribbon(np.broadcast_to([[0.0, middle]], opening.shape), opening, depth, depth, smooth=False)
+    closed = np.concatenate([opening, opening[:1]])
+    back = _ribbon(np.broadcast_to([[0.0, middle]], closed.shape), closed, depth, depth, smooth=False)
     return join([part if part.normals is not None else with_normals(part) for part in (front, reveal, back)])
 
 
