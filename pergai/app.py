@@ -23,10 +23,12 @@ from pergai.api import problems
 from pergai.api.auth import RateLimiter, provide_caller, require_key
 from pergai.api.body import BodyRequest
 from pergai.api.collections import CollectionsController
+from pergai.api.cors import cors_config
 from pergai.api.deadlines import DeadlineProtocol
 from pergai.api.docs import openapi_config, static_router
 from pergai.api.files import get_file, head_file
 from pergai.api.generations import GenerationsController, provide_job_desk
+from pergai.api.head import HeadAsGet
 from pergai.api.links import BASE, provide_links
 from pergai.api.observe import Observe
 from pergai.api.operations import get_metrics, healthz, readyz
@@ -214,6 +216,7 @@ def create_app(settings: Settings) -> Litestar:
             Exception: problems.from_anything,
         },
         request_class=BodyRequest,
+        cors_config=cors_config(settings.server.cors_origins),
         middleware=[Observe(metrics)],
         lifespan=[lifespan],
         openapi_config=openapi_config,
@@ -236,7 +239,7 @@ def serve(settings: Settings) -> None:
     logs.configure(level=settings.log.level, format=settings.log.format)
     app = create_app(settings)
     config = uvicorn.Config(
-        app,
+        HeadAsGet(app),
         host=settings.host,
         port=settings.port,
         http=deadline_protocol(settings),

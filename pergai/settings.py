@@ -34,6 +34,10 @@ class ServerSettings(Group):
         60, description="On SIGTERM, running jobs get this long before they go back to the queue."
     )
     metrics: Literal["open", "key", "off"] = Field("open", description="Who may read /metrics.")
+    cors_origins: str = Field(
+        "",
+        description="Web pages that may call the API from a browser: origins joined by commas, or *; empty allows none.",
+    )
     trusted_proxies: str = Field("127.0.0.1", description="Addresses whose X-Forwarded-* headers are believed.")
 
 

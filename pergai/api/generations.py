@@ -22,7 +22,7 @@ from pergai.api.problems import problem_responses
 from pergai.api.wire import Id, Prompt, Reply, Request, ShortText
 from pergai.cards.structs import Task
 from pergai.db.database import Database
-from pergai.engine.core import Anchor, Shadow, View
+from pergai.engine.core import Anchor, Pose, Relight, Shadow, View
 from pergai.errors import FieldError, InvalidRequest
 from pergai.ids import parse_id
 from pergai.services.events import Events, next_event
@@ -80,8 +80,12 @@ class PlacementRequest(Request):
 
 
 class SceneRequest(JobRequest, kw_only=True):
+    product_id: Id | None = None  # type: ignore[assignment]
+    """It may be left out with `productIds`."""
+    product_ids: Annotated[list[Id], Meta(min_length=2, max_length=8)] | None = None
+    """Several products as one group, arranged by size; the first is the record's `productId`."""
     scene: ShortText | None = None
-    """The id of a template. It may be left out with a preset that has one."""
+    """The id of a template; `auto` lets `customPrompt` choose. It may be left out with a preset that has one, or with a prompt."""
     preset: ShortText | None = None
     """The id of a preset: it fills the fields that are left out."""
     custom_prompt: Prompt | None = None
@@ -94,11 +98,24 @@ class SceneRequest(JobRequest, kw_only=True):
     """16 in PNG and TIFF: all there is of the rendered light, and of a source with 16 bits a channel."""
     placement: PlacementRequest | None = None
     view: View = "auto"
+    """`auto`: as the scene has it, or as the photo itself was taken; the record's `details` say which and why."""
     shadow: Shadow = "auto"
+    pose: Pose = "standing"
+    """`lying` is seen from above, `hanging` hangs on a wall, `floating` keeps above the ground; each with its true shadow."""
+    relight: Relight = "none"
+    """`match` gives the product the colour, level and direction of the scene's light: its pixels then change, and the record
+    says so."""
 
     def asked(self) -> dict[str, Any]:
         fields = super().asked()
         fields["prompt"] = fields.pop("custom_prompt")
+        ids = self.product_ids or ([self.product_id] if self.product_id else [])
+        if not ids or (self.product_id and self.product_id != ids[0]):
+            detail = "productId is required" if not ids else "productId must be the first of productIds, or be left out"
+            raise InvalidRequest(detail, errors=[FieldError("/productId", detail)])
+        fields["product_id"], *further = [parse_id(id) for id in ids]
+        fields["further_ids"] = further
+        del fields["product_ids"]
         return fields
 
 
@@ -113,11 +130,15 @@ class FidelityView(Reply):
     max_difference: int
     mean_difference: float
     checked_pixels: int
+    against: Literal["source", "relit"] = "source"
+    """The source itself, or with `relight` what was made of it on purpose."""
 
 
 class GenerationView(Reply):
     id: Id
     product_id: Id
+    product_ids: list[Id]
+    """All products in the picture; `productId` is the first."""
     request_id: Id
     """The same for all variants of one request."""
     rerun_of: Id | None
@@ -176,6 +197,7 @@ def generation_view(
     return GenerationView(
         id=str(row.id),
         product_id=str(row.product_id),
+        product_ids=[str(row.product_id), *(other["product"] for other in row.params.get("further", ()))],
         request_id=str(row.request_id),
         rerun_of=str(row.rerun_of) if row.rerun_of else None,
         kind=row.kind,
@@ -249,7 +271,9 @@ class JobDesk:
         generations, library = self._generations, self._caller.library
         seconds = wait_seconds(self._prefer, default_wait, self._settings.tools.max_wait_seconds)
         with generations.answering(library, self._idempotency_key):
-            rows, replayed = await make(idempotency_key=self._idempotency_key, waited_for=seconds > 0)
+            rows, replayed = await make(
+                idempotency_key=self._idempotency_key, waited_for=seconds > 0, base_url=self._links.at("")
+            )
             first = await generations.wait(library, rows[0].id, seconds)
         headers = {"Location": f"{BASE}/generations/{first.id}"}
         if self._prefer and "wait" in self._prefer:

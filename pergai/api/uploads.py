@@ -5,12 +5,14 @@ from typing import Annotated, Any
 
 import msgspec
 from litestar import Request, Response, post
+from litestar.connection import ASGIConnection
 from litestar.datastructures import UploadFile
+from litestar.handlers import BaseRouteHandler
 from litestar.params import MultipartBody
 
 from pergai.api.problems import Problem, from_anything, problem_responses, to_response
 from pergai.api.wire import Reply
-from pergai.errors import MalformedRequest
+from pergai.errors import MalformedRequest, UnsupportedMediaType
 from pergai.services.images import Images
 from pergai.services.keys import Caller
 
@@ -38,12 +40,20 @@ def _no_text(request: Request[Any, Any, Any], error: Exception) -> Response[Prob
     return from_anything(request, error)
 
 
+def require_form(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
+    """Guard. Raises UnsupportedMediaType."""
+    media_type = connection.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != "multipart/form-data":
+        raise UnsupportedMediaType(f"send multipart/form-data, not {media_type[:100] or 'a body without a type'}")
+
+
 @post(
     "/uploads",
+    guards=[require_form],
     operation_id="uploadImage",
     summary="Upload a photo",
     tags=("Products",),
-    responses=problem_responses(400, 401, 403, 413, 422, 507),
+    responses=problem_responses(400, 401, 403, 413, 415, 422, 507),
     exception_handlers={UnicodeDecodeError: _no_text, LookupError: _no_text},
 )
 async def upload_image(data: MultipartBody[UploadForm], caller: Caller, images: Images) -> Response[UploadView]:

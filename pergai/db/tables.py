@@ -149,6 +149,8 @@ class Generation(SQLModel, table=True):
     report: dict[str, Any] | None = Field(default=None, sa_column=Column(JSON))
     """What the engine said of the result: notes, words, details, fidelity, seconds."""
     webhook_url: str | None = None
+    base_url: str | None = None
+    """With a webhook: the address its request came to."""
     rerun_of: UUID | None = None
     """The generation whose request this repeats: always the first one, also when a rerun is run again."""
     crashes: int = 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, Literal
 from uuid import UUID
@@ -67,12 +67,20 @@ class Generations:
     # --- making ------------------------------------------------------------------------------------
 
     async def create(
-        self, library: str, kind: Task, asked: Mapping[str, Any], *, idempotency_key: str | None, waited_for: bool
+        self,
+        library: str,
+        kind: Task,
+        asked: Mapping[str, Any],
+        *,
+        idempotency_key: str | None,
+        waited_for: bool,
+        base_url: str,
     ) -> tuple[list[Any], bool]:
         """Insert the pending rows of one request, durable when this returns; the second value says whether the request had
         been answered before (Idempotency-Key).
 
-        `asked` holds the fields of the request by their Python names. Raises ProductNotFound, InvalidRequest and its kin,
+        `asked` holds the fields of the request by their Python names; `base_url` is the address it came to, for the webhook's
+        links when `server.public_url` is empty. Raises ProductNotFound, InvalidRequest and its kin,
         QueueFull, QuotaExceeded, StorageFull, ShuttingDown, IdempotencyMismatch.
         """
         self._require_open()
@@ -82,11 +90,12 @@ class Generations:
         self._images.require_room()
         product = await self._product(library, asked["product_id"])
         provider, pipeline = self._providers.resolve(asked.get("provider"), kind)
-        rows = self._rows(library, kind, asked, product, provider, pipeline, waited_for)
-        return await self._keep(library, rows, idempotency_key, fingerprint)
+        further = [await self._product(library, id) for id in asked.get("further_ids", ())]
+        rows = self._rows(library, kind, asked, product, further, provider, pipeline, waited_for)
+        return await self._keep(library, rows, idempotency_key, fingerprint, base_url)
 
     async def rerun(
-        self, library: str, id: UUID | None, *, idempotency_key: str | None, waited_for: bool
+        self, library: str, id: UUID | None, *, idempotency_key: str | None, waited_for: bool, base_url: str
     ) -> tuple[list[Any], bool]:
         """Insert the pending row of a generation that repeats an ended one: the same source, seed, pipeline and settings.
         Answers like `create`.
@@ -110,18 +119,20 @@ class Generations:
         row = Generation(
             **columns, priority=0 if waited_for else 1, request_id=new_id(), rerun_of=first.rerun_of or first.id
         )
-        return await self._keep(library, [row], idempotency_key, fingerprint)
+        return await self._keep(library, [row], idempotency_key, fingerprint, base_url)
 
     def _require_open(self) -> None:
         if self._dispatcher.draining:
             raise ShuttingDown("the server is shutting down; try again in a moment", headers={"Retry-After": "10"})
 
     async def _keep(
-        self, library: str, rows: list[Generation], idempotency_key: str | None, fingerprint: str
+        self, library: str, rows: list[Generation], idempotency_key: str | None, fingerprint: str, base_url: str
     ) -> tuple[list[Any], bool]:
         """One transaction: the rows of a request, all of one product, and the key they will be known by."""
         await self._backlog.admit(library, len(rows))
         await self._images.require_quota(library)
+        for row in rows:
+            row.base_url = base_url if row.webhook_url else None
         async with self._database.write() as session:
             if idempotency_key and (remembered := await session.get(IdempotencyKey, (library, idempotency_key))):
                 return await self._replay(session, remembered, fingerprint), True
@@ -159,6 +170,7 @@ class Generations:
         kind: Task,
         asked: Mapping[str, Any],
         product: Any,
+        further: Sequence[Any],
         provider: str,
         pipeline: PipelineCard,
         waited_for: bool,
@@ -167,7 +179,7 @@ class Generations:
         preset = requests.preset(asked, self._catalogue.presets)
         match kind:
             case "scene":
-                columns = requests.scene(asked, self._catalogue.scenes, preset, pipeline, most)
+                columns = requests.scene(asked, self._catalogue.scenes, preset, pipeline, most, further)
             case "remove-bg":
                 columns = requests.remove_bg(asked, product, preset, pipeline, most)
             case "upscale":
@@ -183,6 +195,7 @@ class Generations:
         if count > self._settings.limits.count:
             raise requests.wrong("/count", f"count must be 1 to {self._settings.limits.count}")
         request_id = new_id()
+        params = columns.pop("params")
         return [
             Generation(
                 library=library,
@@ -199,6 +212,7 @@ class Generations:
                 source_sha256=product.image_sha256,
                 webhook_url=webhook_url,
                 **columns,
+                params={**params, "variant": variant} if kind == "scene" else params,
             )
             for variant in range(count)
         ]

@@ -168,7 +168,7 @@ class Webhooks:
         result = None
         if generation.status == Status.COMPLETED:
             signed = self._signer.sign(generation.library, generation.result_key)
-            result = f"{self._public_url}{signed}"
+            result = f"{self._public_url or generation.base_url or ''}{signed}"
         return msgspec.json.encode(
             {
                 "type": event,

@@ -220,6 +220,7 @@ def test_a_webhook_is_signed_tried_again_and_survives_a_kill(receiver: str) -> N
     event = Webhook(secret).verify(second[1], {name.lower(): value for name, value in second[0].items()})
     assert event["type"] == "generation.completed"
     assert (event["data"]["id"], event["data"]["status"]) == (record["id"], "completed")
+    assert event["data"]["resultImagePath"].startswith(f"{server.url}/files/")
 
 
 def secret_of(server: Server) -> str:

@@ -1,7 +1,7 @@
 """While the database cannot be written nothing is lost, nothing hangs, and all goes on when there is room again.
 
-The limit is the kernel's own: RLIMIT_FSIZE of the server's process, below the length of its log of changes, so that every commit fails
-as on a full disk, in the API process alone and at once.
+The limit is the kernel's own: RLIMIT_FSIZE of the server's process, below the length of its log of changes. Every commit fails
+as on a full disk, at once and in the API process alone.
 """
 
 from __future__ import annotations
