@@ -23,7 +23,7 @@ from pergai.errors import ModelUnavailable
 from pergai.imaging.picture import Matte, Picture
 from pergai.runners.render import model, shoot
 from pergai.runners.render.spec import check
-from pergai.runners.render.subject import stood
+from pergai.runners.render.subject import Photo, stood
 
 REFERENCE_SAMPLES = 256
 
@@ -55,7 +55,7 @@ def measure(scene: str, engine: model.Renderer, size: int, cache: Path) -> dict[
     params = SceneParams(scene=scene, width=size, height=size)
 
     def planned() -> shoot.Plan:
-        return shoot.plan(photo_set, params, stood(photo_set, params, source, matte), seed=1, cache=cache)
+        return shoot.plan(photo_set, params, stood(photo_set, params, [Photo(source, matte)]), seed=1, cache=cache)
 
     planned()  # paints the textures
     seconds = {"plan": spent()}

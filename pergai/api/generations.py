@@ -85,7 +85,7 @@ class SceneRequest(JobRequest, kw_only=True):
     product_ids: Annotated[list[Id], Meta(min_length=2, max_length=8)] | None = None
     """Several products as one group, arranged by size; the first is the record's `productId`."""
     scene: ShortText | None = None
-    """The id of a template; `auto` lets `customPrompt` choose. It may be left out with a preset that has one, or with a prompt."""
+    """The id of a template; `auto` lets `customPrompt` choose. It may be left out with a prompt, or a preset that has one."""
     preset: ShortText | None = None
     """The id of a preset: it fills the fields that are left out."""
     custom_prompt: Prompt | None = None

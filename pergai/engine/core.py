@@ -23,6 +23,8 @@ T = TypeVar("T")
 ImageFormat = Literal["png", "jpeg", "webp", "avif", "tiff", "psd"]
 View = Literal["auto", "front", "three-quarter", "top"]
 Shadow = Literal["auto", "none", "soft", "hard"]
+Pose = Literal["standing", "lying", "hanging", "floating"]
+Relight = Literal["none", "match"]
 Anchor = Literal["auto", "bottom", "center", "top"]
 
 
@@ -59,6 +61,27 @@ class FileParams:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Area:
+    """A part of the picture, each over the side it lies along, 0-1."""
+
+    left: float
+    top: float
+    width: float
+    height: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Further:
+    """A product beside the first one."""
+
+    product: str
+    """Its id."""
+    source_key: str
+    """Its image inside the library's folder."""
+    source_sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SceneParams(FileParams):
     scene: str
     """Id of a scene card."""
@@ -70,6 +93,17 @@ class SceneParams(FileParams):
     placement: Placement = field(default_factory=Placement)
     view: View = "auto"
     shadow: Shadow = "auto"
+    pose: Pose = "standing"
+    variant: int = 0
+    """Which of the request's variants: 0 is the picture as it is without variants."""
+    relight: Relight = "none"
+    """`match` gives the product the light of its scene; its pixels then differ from the source's on purpose."""
+    further: tuple[Further, ...] = ()
+    """The other products of a group."""
+    safe_area: Area | None = None
+    """Stays free of the product, for a logo."""
+    colours: tuple[str, ...] = ()
+    """Of the library's brand, "#rrggbb", the most important one first; the words of the prompt come before them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +157,8 @@ class Job:
     source: str
     """Absolute path of the source image."""
     source_sha256: str
+    further_sources: tuple[str, ...] = ()
+    """Absolute paths of the other products' images."""
     params: dict[str, Any]
     """The fields of the kind's Params class; `parameters()` gives the class itself."""
     seed: int = 0
@@ -146,6 +182,8 @@ class Reference:
     """(height, width): inside the eroded matte."""
     deep: Deep | None = None
     """`pixels` with 16 bits a channel, of a source that has them; None: its 8 bits are all there is."""
+    relit: bool = False
+    """The source's light was changed on purpose: `pixels` are what was made of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,6 +228,8 @@ class Fidelity:
     max_difference: int
     mean_difference: float
     checked_pixels: int
+    against: Literal["source", "relit"] = "source"
+    """The placed source, or what was made of it on purpose (`relight`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -260,9 +300,10 @@ class Desk(Protocol):
         """Run pure work on pixels in the CPU pool."""
         ...
 
-    async def device(self, model: str, payload: Any, *, shape: Hashable = None) -> Any:
+    async def device(self, model: str, payload: Any, *, shape: Hashable = None, turns: int = 1) -> Any:
         """Run one payload through a model (an id of a model card) on the device thread; payloads of the same
-        model and shape, of this job or of others, may share a batch."""
+        model and shape, of this job or of others, may share a batch. `turns`: about how many calls a model that works
+        in steps needs for it, so that short work need not wait behind long work."""
         ...
 
     def progress(self, fraction: float, phase: str) -> None: ...

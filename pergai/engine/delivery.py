@@ -96,6 +96,7 @@ def _recipe(job: Job, outcome: Outcome, pipeline: PipelineCard) -> dict[str, Any
         "prompt": job.params.get("prompt"),
         "negativePrompt": job.params.get("negative_prompt"),
         "source": job.source_sha256,
+        "relight": msgspec.json.encode(outcome.details["relight"]).decode() if "relight" in outcome.details else None,
         "notes": outcome.notes,
     }
 
@@ -121,6 +122,7 @@ def _fidelity(reference: Reference, stored: Picture, format: ImageFormat) -> Fid
         max_difference=found.max_difference,
         mean_difference=round(found.mean_difference, 4),
         checked_pixels=found.checked_pixels,
+        against="relit" if reference.relit else "source",
     )
 
 

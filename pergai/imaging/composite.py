@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TypeVar
+
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
 from pergai.imaging.colour import to_16_bits
 from pergai.imaging.picture import RGB, Alpha, Deep, Matte
+from pergai.imaging.placement import Box, Placed
+
+_Colours = TypeVar("_Colours", RGB, Deep)
 
 FloatColours = npt.NDArray[np.float32]
 """(height, width, 3), sRGB, 0-1."""
@@ -34,6 +40,42 @@ def over_deep(foreground: Deep, alpha: Alpha, background: FloatColours) -> Deep:
 def foreground_deep(source: Deep, matte: Matte) -> Deep:
     """A matte's foreground with 16 bits a channel: the source's own where it is solid, else what is known of it."""
     return np.where((matte.alpha == 255)[..., None], source, to_16_bits(matte.foreground))
+
+
+def stacked(bodies: Sequence[Placed]) -> Placed:
+    """Cut-outs on one canvas, the farthest first, as one: straight colours, exact where one of them is solid.
+
+    Its box holds all of theirs, its scale is the largest; it is deep when all of them are or can be.
+    """
+    first = bodies[0]
+    deep = any(body.deep is not None for body in bodies)
+    colours, alpha = first.foreground, first.alpha
+    wide = _wide(first) if deep else None
+    for body in bodies[1:]:
+        over, under = body.alpha.astype(np.float32) / 255, alpha.astype(np.float32) / 255
+        cover = over + (1 - over) * under
+        share = np.asarray(over / np.maximum(cover, 1e-6), np.float32)[..., None]
+        colours = _mixed(body.foreground, colours, share)
+        wide = _mixed(_wide(body), wide, share) if wide is not None else None
+        alpha = np.maximum(np.rint(cover * 255).astype(np.uint8), np.maximum(alpha, body.alpha))
+    boxes = [body.box for body in bodies]
+    box = Box(
+        min(box.left for box in boxes),
+        min(box.top for box in boxes),
+        max(box.right for box in boxes),
+        max(box.bottom for box in boxes),
+    )
+    return Placed(colours, alpha, box, max(body.scale for body in bodies), wide)
+
+
+def _wide(body: Placed) -> Deep:
+    return to_16_bits(body.foreground) if body.deep is None else body.deep
+
+
+def _mixed(top: _Colours, below: _Colours, share: FloatColours) -> _Colours:
+    mixed = np.rint(top * share + below * (1 - share)).astype(top.dtype)
+    mixed = np.where(share == 1, top, mixed)
+    return np.asarray(np.where(share == 0, below, mixed), top.dtype)
 
 
 def inside(alpha: Alpha, margin: int = 2) -> npt.NDArray[np.bool_]:

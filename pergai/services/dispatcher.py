@@ -150,6 +150,9 @@ class Dispatcher:
             provider=row.provider,
             source=str(self._files.local_path(row.library, row.source_key)),
             source_sha256=row.source_sha256,
+            further_sources=tuple(
+                str(self._files.local_path(row.library, other["source_key"])) for other in row.params.get("further", ())
+            ),
             params=row.params,
             seed=row.seed,
             format=row.format,

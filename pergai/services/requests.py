@@ -6,13 +6,14 @@ Each function returns the columns of a generation row. All errors name the field
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
+from pergai.cards.choice import choose
 from pergai.cards.structs import PipelineCard, PresetCard, SceneCard
-from pergai.engine.core import ExpandParams, Placement, RemoveBgParams, SceneParams, UpscaleParams
+from pergai.engine.core import ExpandParams, Further, Placement, RemoveBgParams, SceneParams, UpscaleParams
 from pergai.errors import FieldError, InvalidRequest, PergaiError, UnknownScene
 from pergai.imaging.ratios import canvas_size, expand_size, parse_ratio, parse_resolution
 
@@ -25,6 +26,8 @@ REPEATED = (
 )
 """The columns of a generation that say what was asked for."""
 DEEP_FORMATS = ("png", "tiff")
+CHOSEN = "auto"
+"""The scene that says: let the prompt choose."""
 COLOURS = {"white": "#ffffff", "black": "#000000", "grey": "#808080", "gray": "#808080"}
 
 
@@ -48,15 +51,21 @@ def scene(
     preset: PresetCard | None,
     pipeline: PipelineCard,
     max_megapixels: float,
+    further: Sequence[Any] = (),
 ) -> dict[str, Any]:
-    """`asked`: scene, prompt, negative_prompt, aspect_ratio, resolution, placement, view, shadow, bit_depth."""
+    """`asked`: scene, prompt, negative_prompt, aspect_ratio, resolution, placement, view, shadow, bit_depth, pose, relight.
+    `further`: rows of the other products.
+    """
     asked = _with_preset(asked, preset)
     _require_rendered(asked, pipeline)
+    if asked.get("scene") == CHOSEN or (not asked.get("scene") and asked.get("prompt")):
+        asked["scene"] = choose(scenes, asked.get("prompt") or "", asked.get("negative_prompt") or "").id
     if not asked.get("scene"):
-        raise wrong("/scene", f"scene is required; choose one of {', '.join(scenes)}, or a preset that has one")
+        choices = ", ".join((CHOSEN, *scenes))
+        raise wrong("/scene", f"scene is required; choose one of {choices}, or give a customPrompt or a preset that has one")
     card = scenes.get(asked["scene"])
     if card is None:
-        detail = f"{asked['scene'][:100]!r} is not a scene; choose one of {', '.join(scenes)}"
+        detail = f"{asked['scene'][:100]!r} is not a scene; choose one of {', '.join((CHOSEN, *scenes))}"
         raise UnknownScene(detail, errors=[FieldError("/scene", detail)])
     ratio = asked.get("aspect_ratio") or DEFAULT_RATIO
     with _blaming("/aspectRatio"):
@@ -75,6 +84,11 @@ def scene(
         placement=Placement(**(asked.get("placement") or {})),
         view=asked.get("view") or "auto",
         shadow=asked.get("shadow") or "auto",
+        pose=_pose(asked),
+        relight=asked.get("relight") or "none",
+        further=tuple(
+            Further(product=str(row.id), source_key=row.image_key, source_sha256=row.image_sha256) for row in further
+        ),
     )
     return {
         "scene": card.id,
@@ -85,6 +99,17 @@ def scene(
         "height": height,
         "params": asdict(params),
     }
+
+
+_VIEWS = {"lying": ("auto", "top"), "hanging": ("auto", "front"), "floating": ("auto", "front", "three-quarter")}
+"""What a pose can be seen from."""
+
+
+def _pose(asked: Mapping[str, Any]) -> Any:
+    pose, view = asked.get("pose") or "standing", asked.get("view") or "auto"
+    if view not in _VIEWS.get(pose, (view,)):
+        raise wrong("/view", f"a product that is {pose} is seen from {' or '.join(_VIEWS[pose])}, not from {view}")
+    return pose
 
 
 def _with_preset(asked: Mapping[str, Any], preset: PresetCard | None) -> dict[str, Any]:
@@ -119,6 +144,10 @@ def _require_rendered(asked: Mapping[str, Any], pipeline: PipelineCard) -> None:
         raise wrong("/format", f"{pipeline.id} paints its scenes and has no layers for a psd; choose another format")
     if asked.get("bit_depth") == 16:
         raise wrong("/bitDepth", f"{pipeline.id} paints its scenes with 8 bits a channel")
+    if asked.get("pose") in ("hanging", "floating"):
+        raise wrong("/pose", f"{pipeline.id} paints its scenes; only standing and lying are possible")
+    if asked.get("relight") == "match":
+        raise wrong("/relight", f"{pipeline.id} paints its scenes and knows no light to match; only none is possible")
 
 
 def _require_no_layers(asked: Mapping[str, Any]) -> None:

@@ -18,11 +18,11 @@ from pergai.engine.core import Job, Outcome, Placement, SceneParams
 from pergai.errors import CardError, NoProductFound
 from pergai.imaging.picture import RGB, Alpha, Matte, Picture
 from pergai.imaging.placement import bounding_box
-from pergai.runners.render import model, vocabulary
+from pergai.runners.render import model, reader
 from pergai.runners.render.camera import photographed_pitch
 from pergai.runners.render.runner import Render
 from pergai.runners.render.spec import PhotoSet, check
-from pergai.runners.render.subject import stood
+from pergai.runners.render.subject import Photo, stood
 from tests.runners.desk import BenchDesk, real_model
 
 PIPELINE = PipelineCard(
@@ -181,7 +181,7 @@ def test_an_empty_cut_out_is_no_product() -> None:
     nothing = Matte(np.zeros((50, 50), np.uint8), np.zeros((50, 50, 3), np.uint8))
     params = SceneParams(scene="studio", width=64, height=64)
     with pytest.raises(NoProductFound):
-        stood(check(SCENES["studio"]), params, Picture(nothing.foreground), nothing)
+        stood(check(SCENES["studio"]), params, [Photo(Picture(nothing.foreground), nothing)])
 
 
 def test_the_prompt_changes_the_set_and_the_record_says_how(shoot: Shoot) -> None:
@@ -262,40 +262,40 @@ def test_every_scene_renders_something_between_black_and_white(shoot: Shoot, sce
     ],
 )
 def test_a_word_changes_the_part_it_is_said_of(prompt: str, part: str, field: str, value: str) -> None:
-    adjusted = vocabulary.adjust(check(SCENES["studio"]), prompt)
+    adjusted = reader.adjust(check(SCENES["studio"]), prompt)
     assert getattr(getattr(adjusted.photo_set, part), field) == value
     assert not adjusted.unused
 
 
 def test_light_words_change_the_main_light() -> None:
     plain = check(SCENES["studio"])
-    warm = vocabulary.adjust(plain, "golden hour sun with palm leaf shadows").photo_set.lights[0]
+    warm = reader.adjust(plain, "golden hour sun with palm leaf shadows").photo_set.lights[0]
     assert warm.kind == "sun"
     assert warm.kelvin < 4000
     assert warm.gobo == "palm"
-    soft = vocabulary.adjust(plain, "very soft light").photo_set.lights[0]
+    soft = reader.adjust(plain, "very soft light").photo_set.lights[0]
     assert soft.size[0] > plain.lights[0].size[0]
 
 
 def test_props_are_added_in_their_colour_and_taken_away() -> None:
     plain = check(SCENES["studio"])
-    added = vocabulary.adjust(plain, "with red spheres")
+    added = reader.adjust(plain, "with red spheres")
     assert {prop.colour for prop in added.photo_set.props} == {"#c4262e"}
-    leafless = vocabulary.adjust(check(SCENES["sunlight"]), "no leaves")
+    leafless = reader.adjust(check(SCENES["sunlight"]), "no leaves")
     assert leafless.photo_set.lights[0].gobo == "none"
     assert leafless.words == ("no leaf",)
-    assert vocabulary.adjust(check(SCENES["pastel"]), "", "spheres").photo_set.props[-1].kind != "sphere"
+    assert reader.adjust(check(SCENES["pastel"]), "", "spheres").photo_set.props[-1].kind != "sphere"
 
 
 def test_a_mood_stands_for_several_words() -> None:
-    adjusted = vocabulary.adjust(check(SCENES["studio"]), "tropical")
+    adjusted = reader.adjust(check(SCENES["studio"]), "tropical")
     assert adjusted.photo_set.lights[0].gobo == "palm"
     assert any(prop.kind == "plant" for prop in adjusted.photo_set.props)
 
 
 def test_what_is_not_understood_is_listed_and_changes_nothing() -> None:
     plain = check(SCENES["studio"])
-    adjusted = vocabulary.adjust(plain, "a beautiful photo of a quixotic unicorn")
+    adjusted = reader.adjust(plain, "a beautiful photo of a quixotic unicorn")
     assert adjusted.photo_set == plain
     assert adjusted.unused == ("quixotic", "unicorn")
     assert adjusted.words == ()

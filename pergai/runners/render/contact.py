@@ -7,6 +7,7 @@ from typing import Literal
 
 from pergai.engine.core import SceneParams
 from pergai.errors import NoProductFound
+from pergai.imaging.composite import inside
 from pergai.imaging.picture import Alpha, Matte
 from pergai.imaging.placement import Placed, bounding_box
 from pergai.runners.render import develop, shoot, viewpoint
@@ -31,8 +32,9 @@ def plan(
     box = bounding_box(matte.alpha)
     if box is None:
         raise NoProductFound("no product was found in the image")
-    view, pitch, _ = viewpoint.decide("auto", photo_set, matte.alpha)
-    subject = Subject(placed=Placed(matte.foreground, matte.alpha, box, 1.0), view=view, pitch=pitch)
+    seen = viewpoint.decide("auto", "standing", photo_set, matte.alpha)
+    placed = Placed(matte.foreground, matte.alpha, box, 1.0)
+    subject = Subject(placed=placed, bodies=(placed,), where=inside(placed.alpha), view=seen.view, pitch=seen.pitch)
     params = SceneParams(scene=SET, width=width, height=height, shadow=shadow)
     return shoot.plan(photo_set, params, subject, seed=seed, cache=cache)
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import msgspec
 
 from pergai.engine.core import Desk, Job, Outcome, SceneParams
-from pergai.runners.render import shoot, vocabulary
+from pergai.runners.render import reader, relight, shoot
 from pergai.runners.render.layers import layered
 from pergai.runners.render.model import Light
 from pergai.runners.render.spec import check
@@ -25,8 +25,10 @@ class Render:
     async def run(self, job: Job, desk: Desk) -> Outcome:
         params = msgspec.convert(job.params, SceneParams)
         models, options = desk.pipeline.models, desk.pipeline.options
-        photo_set = check(desk.scene(params.scene))
-        adjusted = vocabulary.adjust(photo_set, params.prompt, params.negative_prompt)
+        card = desk.scene(params.scene)
+        adjusted = reader.adjust(check(card), params.prompt, params.negative_prompt, reader.own_words(card))
+        if params.shadow == "auto":
+            params = replace(params, shadow=adjusted.shadow)
         subject = await take_up(job, desk, params, adjusted.photo_set, models["matte"])
         desk.progress(0.35, "set")
         planned = await desk.cpu(
@@ -43,6 +45,8 @@ class Render:
         )
         desk.progress(0.45, "light")
         light: Light = await desk.device(models["engine"], planned.take)
+        if params.relight == "match":
+            planned = await desk.cpu(_relit, planned, light)
         if job.format == "psd":
             bare: Light | None = None
             if not planned.photo_set.look.seamless:
@@ -61,3 +65,11 @@ class Render:
             words=adjusted.words,
             details=details,
         )
+
+
+def _relit(plan: shoot.Plan, light: Light) -> shoot.Plan:
+    """The plan with its product in the light of the set."""
+    subject = plan.subject
+    placed, record = relight.matched(subject.placed, plan.photo_set, light, plan.hidden)
+    relit = replace(subject, placed=placed, notes=(*subject.notes, "product_relit"))
+    return replace(plan, subject=relit, details={**plan.details, "relight": record})

@@ -14,14 +14,15 @@ from scipy import ndimage
 
 from pergai.engine.core import Outcome, Reference, SceneParams
 from pergai.imaging.colour import to_8_bits, to_16_bits
-from pergai.imaging.composite import fill_behind, inside, over, over_deep
+from pergai.imaging.composite import fill_behind, over, over_deep
 from pergai.imaging.picture import RGB, Alpha, Deep
 from pergai.runners.render import card as cards
-from pergai.runners.render import develop, lights, stage
-from pergai.runners.render.camera import aim
+from pergai.runners.render import develop, lights, pose, stage
+from pergai.runners.render.camera import View, aim
 from pergai.runners.render.model import Light, Take
 from pergai.runners.render.spec import PhotoSet
 from pergai.runners.render.subject import Subject
+from pergai.runners.render.variation import variation, varied
 
 Floats = npt.NDArray[np.float32]
 
@@ -61,17 +62,22 @@ def plan(
     """
     placed, view, pitch = subject.placed, subject.view, subject.pitch
     factor = min(1.0, light_pixels / float(np.sqrt(params.width * params.height)))
-    foreground, alpha = _at(placed.foreground, placed.alpha, factor)
+    _, alpha = _at(placed.foreground, placed.alpha, factor)
     height, width = alpha.shape
     box = placed.box
     unit = max(box.width, box.height) * factor
+    lift = pose.LIFT[subject.pose]
     base = cards.lowest_point(alpha)
     if base is None or view == "top":
         base = (round((box.left + box.right) / 2 * factor), round((box.top + box.bottom) / 2 * factor))
-    camera = aim(width, height, base, unit, pitch, photo_set.camera.distance, stage.heading(view, seed))
-    body = None if params.shadow == "none" else cards.build(foreground, alpha, camera)
+    varying = variation(params.variant)
+    heading = stage.heading(view, seed) + varying.heading
+    camera = pose.lifted(aim(width, height, base, unit, pitch, photo_set.camera.distance, heading), lift)
+    bodies = [] if params.shadow == "none" else _bodies(subject, factor, pose.lowered(camera, lift))
+    bodies = [pose.raised(body, lift) for body in bodies]
+    photo_set = pose.posed(varied(photo_set, varying), subject.pose, bodies)
     built = stage.build(
-        photo_set, view, body, shadow=params.shadow, seed=seed, cache=cache, width=box.width * factor / unit
+        photo_set, view, bodies, shadow=params.shadow, seed=seed, cache=cache, width=box.width * factor / unit
     )
     take = Take(
         view=camera,
@@ -82,12 +88,14 @@ def plan(
         depth=depth,
         seed=seed,
     )
-    own = set() if body is None else {id(body.mesh)}
+    own = {id(body.mesh) for body in bodies}
     bare = replace(take, solids=tuple(solid for solid in take.solids if id(solid[0]) not in own))
     hidden = np.zeros(alpha.shape, bool)
-    if body is not None:
+    if bodies:
         hidden = ndimage.binary_dilation(alpha >= 118, iterations=2)
     details = {**subject.details, "lightPixels": [width, height]}
+    if params.variant:
+        details["variation"] = varying.record()
     return Plan(photo_set=photo_set, subject=subject, take=take, bare=bare, hidden=hidden, seed=seed, details=details)
 
 
@@ -102,7 +110,9 @@ def finish(plan: Plan, light: Light, bit_depth: int = 8) -> Outcome:
     return Outcome(
         pixels=over(placed.foreground, placed.alpha, develop.to_bytes(background)) if deep is None else to_8_bits(deep),
         deep=deep,
-        reference=Reference(pixels=placed.foreground, where=inside(placed.alpha), deep=placed.deep),
+        reference=Reference(
+            pixels=placed.foreground, where=plan.subject.where, deep=placed.deep, relit="relight" in plan.details
+        ),
         ai_made="composite",
         notes=plan.subject.notes,
         details=plan.details,
@@ -130,6 +140,12 @@ def seamless_ground(plan: Plan, light: Light) -> Floats:
     height, width = plan.subject.placed.alpha.shape
     colour, albedo = fill_behind(light.colour, plan.hidden), fill_behind(light.albedo, plan.hidden)
     return _enlarged(develop.seamless(colour, albedo, plan.hidden), width, height)
+
+
+def _bodies(subject: Subject, factor: float, camera: View) -> list[cards.Card]:
+    """Each product as geometry, at the size of the light."""
+    built = [cards.build(*_at(body.foreground, body.alpha, factor), camera) for body in subject.bodies]
+    return [body for body in built if body is not None]
 
 
 def _at(foreground: RGB, alpha: Alpha, factor: float) -> tuple[RGB, Alpha]:
