@@ -151,6 +151,8 @@ class SceneCard(Card, frozen=True, kw_only=True):
     prompt: str
     """The scene in words, as a diffusion pipeline gets it."""
     negative_prompt: str = ""
+    words: tuple[str, ...] = ()
+    """More words of a prompt that choose this scene when the request names none."""
     order: int = 100
     """Place in the list of templates."""
     set: dict[str, Any] = {}
