@@ -13,7 +13,7 @@ from pergai.runners.diffusion import canvas
 from pergai.runners.diffusion.options import MATTE, PAINTER, SET, Options, negative_prompt, phrases, prompt, settings
 from pergai.runners.diffusion.paint import enlarge, paint
 from pergai.runners.diffusion.request import Request
-from pergai.runners.render import shoot, vocabulary
+from pergai.runners.render import reader, shoot
 from pergai.runners.render.model import Light
 from pergai.runners.render.spec import PhotoSet, check
 from pergai.runners.render.subject import Subject, take_up
@@ -35,7 +35,8 @@ async def run(job: Job, desk: Desk, options: Options) -> Outcome:
     scene, models = desk.scene(params.scene), desk.pipeline.models
     photo_set = check(scene)
     if options.start == "set":
-        photo_set = vocabulary.adjust(photo_set, params.prompt, params.negative_prompt).photo_set
+        own = reader.own_words(scene)
+        photo_set = reader.adjust(photo_set, params.prompt, params.negative_prompt, own).photo_set
     subject = await take_up(job, desk, params, photo_set, models[MATTE])
     placed = subject.placed
     ground = await _ground(job, desk, params, options, photo_set, subject)
