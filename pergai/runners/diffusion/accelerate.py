@@ -1,8 +1,7 @@
-"""Ways to run a UNet faster without changing its picture beyond rounding, each a switch of the model card.
+"""Ways to run a model faster, each a switch of its card, none on by itself but `channels_last` on a GPU.
 
-`compile`: torch.compile, by mode ("default", "reduce-overhead", "max-autotune") or by backend ("eager", "aot_eager").
-`graphs`: CUDA graphs of the plain UNet, one for each shape it is called at. `attention`: which kernel of
-scaled_dot_product_attention. A way that fails is left with a warning, and the plain UNet goes on.
+`compile`, `graphs`, `attention`, `channels_last` and `compile_vae` leave the picture as it is but for rounding; `fp8` keeps the
+UNet's weights in 8 bits and loses a little. A way that fails is left with a warning, and the plain model goes on.
 """
 
 from __future__ import annotations
@@ -10,7 +9,9 @@ from __future__ import annotations
 import logging
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -18,6 +19,7 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils import _pytree as pytree
 
+from pergai.cards.structs import ModelCard
 from pergai.errors import CardError
 from pergai.runners.diffusion.faults import is_sticky
 
@@ -37,6 +39,50 @@ GRAPHS = 12
 """Captured graphs kept of one model; each holds the activations of its shape."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ways:
+    """How a model's parts are called; None is as they are."""
+
+    forward: Forward | None = None
+    """The UNet."""
+    decode: Forward | None = None
+    """The autoencoder's decoder."""
+    context: Callable[[], AbstractContextManager[None]] = nullcontext
+    """Entered around each step."""
+
+    @property
+    def wants_sizes(self) -> bool:
+        """Whether few batch sizes pay: each new one is compiled or recorded."""
+        return self.forward is not None
+
+
+def ways(card: ModelCard, pipeline: Any, dtype: torch.dtype) -> Ways:
+    """What a card's switches make of a pipeline, whose parts may be changed in place.
+
+    `card.options`: `channels_last` (bool); `compile` (how torch.compile runs the UNet: a mode, or a backend), `graphs` (bool:
+    CUDA graphs of the plain UNet instead), `attention` (a kernel of scaled_dot_product_attention), `fp8` (bool),
+    `compile_vae` (as `compile`). Raises CardError for a way there is none of.
+    """
+    options = card.options
+    if options.get("channels_last", torch.device(pipeline.device).type == "cuda"):
+        pipeline.unet.to(memory_format=torch.channels_last)
+        pipeline.vae.to(memory_format=torch.channels_last)
+    if options.get("fp8", False):
+        # Norms and embeddings stay as they are; every other layer is cast up for the time of its own call.
+        pipeline.unet.enable_layerwise_casting(storage_dtype=torch.float8_e4m3fn, compute_dtype=dtype)
+    forward: Forward | None = None
+    if how := options.get("compile"):
+        forward = compiled(pipeline.unet, str(how), card.id)
+    elif options.get("graphs", False):
+        forward = captured(pipeline.unet, card.id)
+    how = options.get("compile_vae")
+    decode = compiled(pipeline.vae.decode, str(how), card.id) if how else None
+    kernel = str(options.get("attention", ""))
+    if kernel and kernel not in ATTENTION:
+        raise CardError(f"models/{card.id}.toml: options.attention: {kernel!r} is not one of {', '.join(ATTENTION)}")
+    return Ways(forward=forward, decode=decode, context=partial(attention, kernel) if kernel else nullcontext)
+
+
 def compiled(forward: Forward, how: str, card: str) -> Forward:
     """`forward` through torch.compile. Raises CardError for a way there is none of."""
     if how in MODES:
@@ -46,24 +92,18 @@ def compiled(forward: Forward, how: str, card: str) -> Forward:
     raise CardError(f"models/{card}.toml: options.compile: {how!r} is not one of {', '.join((*MODES, *BACKENDS))}")
 
 
-def captured(forward: Forward, card: str) -> Forward:
-    """`forward` as CUDA graphs, where there is CUDA."""
+def captured(forward: Forward, card: str) -> Forward | None:
+    """`forward` as CUDA graphs; None where there is no CUDA."""
     if not torch.cuda.is_available():
         log.warning("%s: options.graphs needs CUDA; the model runs without", card)
-        return forward
+        return None
     return Fallible(Graphs(forward), forward, f"{card}: CUDA graphs")
 
 
 @contextmanager
-def attention(name: str, card: str) -> Iterator[None]:
-    """Every attention inside runs on this kernel; "" leaves the choice to torch. Raises CardError."""
-    if not name:
-        yield
-        return
-    if name not in ATTENTION:
-        raise CardError(f"models/{card}.toml: options.attention: {name!r} is not one of {', '.join(ATTENTION)}")
-    # The plain formula takes what the kernel cannot: an autoencoder's wide heads, a mask.
-    with sdpa_kernel([ATTENTION[name], SDPBackend.MATH], set_priority=True):
+def attention(kernel: str) -> Iterator[None]:
+    """Every attention inside runs on this kernel, or, where it cannot (wide heads, a mask), as the plain formula."""
+    with sdpa_kernel([ATTENTION[kernel], SDPBackend.MATH], set_priority=True):
         yield
 
 

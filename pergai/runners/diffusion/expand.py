@@ -14,7 +14,7 @@ from pergai.imaging.extension import extend, plan_canvas, resample
 from pergai.imaging.picture import Alpha
 from pergai.runners.cutout import cut_out
 from pergai.runners.diffusion import canvas
-from pergai.runners.diffusion.options import MATTE, PAINTER, Options, negative_prompt, phrases, prompt, settings
+from pergai.runners.diffusion.options import MATTE, PAINTER, Options, manner, negative_prompt, phrases, prompt, settings
 from pergai.runners.diffusion.paint import enlarge, paint
 from pergai.runners.diffusion.request import Request
 from pergai.runners.extend.runner import Extend, touches_border
@@ -58,10 +58,8 @@ async def run(job: Job, desk: Desk, options: Options) -> Outcome:
         prompt=prompt(options, params.prompt or WORDLESS),
         negative_prompt=negative_prompt(options),
         seed=job.seed,
-        steps=options.steps,
-        guidance=options.guidance,
         strength=options.strength,
-        scheduler=options.scheduler,
+        **manner(desk.pipeline, options),
     )
     painted = await paint(desk, request, 0.4, 0.85)
     large, net = await enlarge(desk, painted.pixels, plan.canvas, mask > 0)

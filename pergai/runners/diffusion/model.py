@@ -15,7 +15,8 @@ from torch import Tensor
 from pergai.cards.structs import ModelCard
 from pergai.engine.core import UNFINISHED, Model, Unfinished
 from pergai.errors import JobError
-from pergai.runners.diffusion import control, residence, schedulers, shortcuts
+from pergai.runners.diffusion import accelerate, control, residence, schedulers, shortcuts
+from pergai.runners.diffusion.accelerate import Ways
 from pergai.runners.diffusion.faults import translated
 from pergai.runners.diffusion.generic import GenericModel
 from pergai.runners.diffusion.load import dtype_for, load_pipeline
@@ -33,7 +34,17 @@ class StepModel:
     """A pipeline taken apart, so that requests can join and leave between steps. A payload is a Request, its result a
     Painted."""
 
-    def __init__(self, pipeline: Any, *, dtype: torch.dtype, max_batch: int, rows: Sequence[int], single: bool) -> None:
+    def __init__(
+        self,
+        pipeline: Any,
+        *,
+        dtype: torch.dtype,
+        max_batch: int,
+        rows: Sequence[int],
+        single: bool,
+        ways: Ways | None = None,
+    ) -> None:
+        ways = ways or Ways()
         self.max_batch = max_batch
         self._limit = max_batch
         self._calm = 0
@@ -42,8 +53,8 @@ class StepModel:
         self._device = torch.device(pipeline.device)
         self._channels = int(pipeline.unet.config.in_channels)
         self._words = PromptEncoder(pipeline)
-        self._codec = Codec(pipeline.vae, dtype, single=single)
-        self._denoiser = Denoiser(pipeline.unet, rows)
+        self._codec = Codec(pipeline.vae, dtype, single=single, decode=ways.decode)
+        self._denoiser = Denoiser(pipeline.unet, rows, forward=ways.forward, context=ways.context)
         self._wardrobe = Wardrobe(pipeline)
 
     @torch.inference_mode()
@@ -65,6 +76,7 @@ class StepModel:
     def park(self) -> None:
         """Move the weights into the host's memory, pinned where there is a GPU to fetch them back."""
         self._denoiser.forget()
+        self._codec.forget()
         residence.park(self._parts())
 
     def unpark(self) -> None:
@@ -200,28 +212,24 @@ class StepModel:
 def load(card: ModelCard, folder: Path, device: str) -> Model:
     """The model of a card whose weights lie in `folder`, on `device` ("cpu" or "cuda").
 
-    `card.options` beside those of `load_pipeline`: `max_batch` (requests sharing a step), `rows` (batch sizes the UNet
-    is run at), `deterministic` (one batch size, one picture at a time in the autoencoder: the same bytes in any
-    company), `compile` (torch.compile at those sizes), `channels_last` (on by default on a GPU).
-    Raises ModelUnavailable or CardError.
+    `card.options` beside those of `load_pipeline` and `accelerate.ways`: `max_batch` (requests sharing a step), `rows` (batch
+    sizes the UNet is run at), `deterministic` (one batch size, one picture at a time in the autoencoder: the same bytes in
+    any company). Raises ModelUnavailable or CardError.
     """
     pipeline = load_pipeline(card, folder, device)
     if not can_step(pipeline):
         return GenericModel(pipeline)
-    on_gpu = device.startswith("cuda")
     options = card.options
-    max_batch = int(options.get("max_batch", 16 if on_gpu else 4))
+    max_batch = int(options.get("max_batch", 16 if device.startswith("cuda") else 4))
     rows = [int(size) for size in options.get("rows", ())]
     single = bool(options.get("deterministic", False))
-    if options.get("channels_last", on_gpu):
-        pipeline.unet.to(memory_format=torch.channels_last)
-        pipeline.vae.to(memory_format=torch.channels_last)
-    if options.get("compile", False) and on_gpu:
+    dtype = dtype_for(card, device)
+    ways = accelerate.ways(card, pipeline, dtype)
+    if ways.wants_sizes:
         rows = rows or [2, 4, 8, 16, 32]
-        pipeline.unet.compile(fullgraph=True, dynamic=False)
     if single:
         rows = [max(rows or [2 * max_batch])]
-    return StepModel(pipeline, dtype=dtype_for(card, device), max_batch=max_batch, rows=rows, single=single)
+    return StepModel(pipeline, dtype=dtype, max_batch=max_batch, rows=rows, single=single, ways=ways)
 
 
 def can_step(pipeline: Any) -> bool:

@@ -33,6 +33,19 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     """What a scene's painting starts from: nothing, or the scene's rendered set with the product standing in it."""
     samples: int = 6
     """Paths a pixel of that set."""
+    control_map: Literal["depth", "normal"] = "depth"
+    """What the ControlNet (role `control`) is shown of that set."""
+    control_scale: float = 0.7
+    """How much it says, 0-2."""
+    control_start: float = 0.0
+    control_end: float = 1.0
+    """The share of the steps it guides, 0-1 each."""
+    lora_scales: dict[str, float] = {}
+    """Scale of each LoRA by its role (`lora`, `lora-style`, …); 1 where it is not named."""
+    deep_cache: int = 1
+    """DeepCache's interval; 1 is off. Not together with a ControlNet or with `gate`."""
+    gate: float = 1.0
+    """T-GATE: the share of the steps that read the words, above 0; 1 is off."""
 
 
 def options_of(card: PipelineCard) -> Options:
@@ -45,7 +58,36 @@ def options_of(card: PipelineCard) -> Options:
         raise CardError(
             f"pipelines/{card.id}.toml: options.scheduler: {options.scheduler!r} is not one of {', '.join(SCHEDULERS)}"
         )
+    loras = [role for role in card.models if role.startswith(LORA)]
+    wrong = {
+        "lora_scales names a role that models does not": not set(options.lora_scales) <= set(loras),
+        'models.control needs start = "set"': CONTROL in card.models and options.start != "set",
+        "deep_cache goes neither with models.control nor with gate": options.deep_cache > 1
+        and (CONTROL in card.models or options.gate < 1),
+        "deep_cache is a whole number of 1 or more": options.deep_cache < 1,
+        "gate is above 0 and at most 1": not 0 < options.gate <= 1,
+        "control_start and control_end are shares, the first below the second": not (
+            0 <= options.control_start < options.control_end <= 1
+        ),
+    }
+    for complaint in (text for text, true in wrong.items() if true):
+        raise CardError(f"pipelines/{card.id}.toml: options: {complaint}")
     return options
+
+
+def manner(card: PipelineCard, options: Options) -> dict[str, Any]:
+    """What every request of a pipeline has in common, as fields of Request."""
+    loras = tuple(
+        (model, options.lora_scales.get(role, 1.0)) for role, model in card.models.items() if role.startswith(LORA)
+    )
+    return {
+        "steps": options.steps,
+        "guidance": options.guidance,
+        "scheduler": options.scheduler,
+        "loras": loras,
+        "deep_cache": options.deep_cache,
+        "gate": options.gate,
+    }
 
 
 def prompt(options: Options, *words: str) -> str:
@@ -74,6 +116,9 @@ def settings(options: Options, request: Any) -> dict[str, Any]:
         "fullPrompt": request.prompt,
         "fullNegativePrompt": request.negative_prompt,
         "start": options.start,
+        **({"loras": dict(request.loras)} if request.loras else {}),
+        **({"deepCache": request.deep_cache} if request.deep_cache > 1 else {}),
+        **({"gate": request.gate} if request.gate < 1 else {}),
     }
 
 

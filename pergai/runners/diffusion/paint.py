@@ -39,7 +39,12 @@ async def paint(desk: Desk, request: Request, begin: float, end: float) -> Paint
 
     request.report = report
     try:
-        painted: Painted = await desk.device(desk.pipeline.models[PAINTER], request, shape=request.shape)
+        painted: Painted = await desk.device(
+            desk.pipeline.models[PAINTER],
+            request,
+            shape=request.shape,
+            turns=round(request.steps * request.strength) + 1,
+        )
     finally:
         waiting = False
     checker = desk.pipeline.models.get(SAFETY)
