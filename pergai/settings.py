@@ -77,6 +77,12 @@ class EngineSettings(Group):
     jobs: int = Field(0, description="Jobs inside the engine at once; 0 chooses by the device (CPU 4, CUDA 32).")
     cpu_workers: int = Field(0, description="Threads that decode, matte and encode; 0 chooses by the cores.")
     memory_mib: int = Field(0, description="Memory for resident models; 0 chooses by what is free.")
+    host_mib: int = Field(
+        -1,
+        description="Memory beside a GPU for models that have to leave it; -1 takes a third of what is free, 0 none.",
+    )
+    warm: list[str] = Field([], description="Model cards loaded at the start, as a JSON list of ids.")
+    safety_checker: str = Field("", description="Model card that looks at every painted picture; empty asks none.")
     job_seconds: float = Field(1800, description="A job that runs longer fails with timed_out.")
     hang_seconds: float = Field(600, description="An engine that makes no progress this long is killed and restarted.")
     start_seconds: float = Field(120, description="An engine that is not up after this time is killed and restarted.")

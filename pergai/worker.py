@@ -39,7 +39,7 @@ from pergai.engine.wire import (
 from pergai.imaging.credentials import load_identity
 from pergai.paths import Home
 from pergai.runners import registry
-from pergai.runners.hardware import Hardware, find_hardware
+from pergai.runners.hardware import Hardware, find_hardware, read_ahead
 from pergai.telemetry import logs
 
 log = structlog.get_logger(__name__)
@@ -85,7 +85,7 @@ async def work(channel: socket.socket) -> None:
     logs.configure(level=boot.log_level, format=boot.log_format)
     home = Home(Path(boot.home), Path(boot.weights))
     outbox = Outbox(writer)
-    catalogue = load_catalogue(home)
+    catalogue = load_catalogue(home).checked_by(boot.safety_checker)
     hardware = find_hardware(boot.device)
     if hardware.kind == "cpu":
         os.nice(NICENESS)
@@ -96,6 +96,9 @@ async def work(channel: socket.socket) -> None:
         release=hardware.release,
         budget_mib=budget,
         watcher=outbox,
+        host_mib=hardware.host_mib if boot.host_mib < 0 else boot.host_mib,
+        warm=boot.warm,
+        read_ahead=lambda name: read_ahead(home.weights / name),
     )
     engine = Engine(
         catalogue=catalogue,

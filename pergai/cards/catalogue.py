@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -29,6 +29,24 @@ class Catalogue:
     presets: Mapping[str, PresetCard]
     """In the order of the list of presets."""
     categories: Mapping[str, Category]
+
+    def checked_by(self, checker: str) -> Catalogue:
+        """The same, with this safety checker (id of a model card; "" for none) in every pipeline that paints.
+
+        Raises CardError when there is no such card.
+        """
+        if not checker:
+            return self
+        able = [card.id for card in self.models.values() if card.family == "safety"]
+        if checker not in able:
+            raise CardError(f"engine.safety_checker: {checker!r} is not one of {', '.join(able)}")
+        pipelines = {
+            id: msgspec.structs.replace(card, models={**card.models, "safety": checker})
+            if card.runner == "diffusion"
+            else card
+            for id, card in self.pipelines.items()
+        }
+        return replace(self, pipelines=pipelines)
 
 
 def load_catalogue(home: Home | None = None) -> Catalogue:

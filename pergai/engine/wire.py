@@ -22,6 +22,9 @@ class Boot(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     weights: str
     device: str
     memory_mib: int
+    host_mib: int = 0
+    warm: tuple[str, ...] = ()
+    safety_checker: str = ""
     cpu_workers: int
     job_seconds: float
     certificate: str = ""
@@ -37,6 +40,9 @@ def boot_of(settings: Settings) -> Boot:
         weights=str(settings.paths.weights),
         device=settings.engine.device,
         memory_mib=settings.engine.memory_mib,
+        host_mib=settings.engine.host_mib,
+        warm=tuple(settings.engine.warm),
+        safety_checker=settings.engine.safety_checker,
         cpu_workers=settings.engine.cpu_workers,
         job_seconds=settings.engine.job_seconds,
         certificate=str(settings.credentials.certificate or ""),

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import psutil
 
 MIB = 1024 * 1024
+CHUNK = 8 * MIB
 RESERVE_MIB = 1024
 """Left to others."""
 
@@ -22,6 +25,8 @@ class Hardware:
     kind: Literal["cpu", "cuda"]
     name: str
     budget_mib: int
+    host_mib: int
+    """Memory beside the device for models that have to leave it."""
     versions: dict[str, str]
     memory: Callable[[], tuple[int, int]]
     release: Callable[[], None]
@@ -37,12 +42,22 @@ def find_hardware(wanted: str) -> Hardware:
     return _cpu()
 
 
+def read_ahead(folder: Path) -> None:
+    """Read the weight files in a folder into the system's cache, so that loading them does not wait for the disk. A folder
+    that is not there is nothing to read."""
+    for path in sorted(folder.rglob("*")):
+        with contextlib.suppress(OSError), path.open("rb", buffering=0) as file:
+            while file.read(CHUNK):
+                pass
+
+
 def _cpu() -> Hardware:
     memory = psutil.virtual_memory()
     return Hardware(
         kind="cpu",
         name=f"CPU, {os.cpu_count()} cores, {memory.total // MIB} MiB",
         budget_mib=max(1024, int(memory.available * 0.6) // MIB),
+        host_mib=0,  # a CPU's models are there already
         versions={},
         memory=lambda: (0, 0),
         release=_collect,
@@ -70,6 +85,7 @@ def _cuda() -> Hardware | None:
         kind="cuda",
         name=torch.cuda.get_device_name(),
         budget_mib=max(1024, free // MIB - RESERVE_MIB),
+        host_mib=psutil.virtual_memory().available // 3 // MIB,
         versions={"torch": str(torch.__version__), "cuda": str(torch.version.cuda)},
         memory=used_and_total,
         release=release,

@@ -35,7 +35,7 @@ class Providers:
 
     def __init__(self, settings: Settings, catalogue: Catalogue) -> None:
         self._weights = settings.paths.weights
-        self._catalogue = catalogue
+        self._catalogue = catalogue.checked_by(settings.engine.safety_checker)
         self._accepted = frozenset(settings.accept_licences)
         self._providers = {name: _provider(name, entry) for name, entry in settings.providers.items()}
         if not self._providers:
