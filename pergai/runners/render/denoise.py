@@ -1,23 +1,48 @@
-"""Intel Open Image Denoise, guided by the albedo and the normals of the set."""
+"""Noise: stray bright pixels pressed down, the rest removed by Intel Open Image Denoise, guided by the albedo of the set."""
 
 from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
+from scipy import ndimage
+
+from pergai.errors import JobError
 
 Floats = npt.NDArray[np.float32]
 
 
-def denoise(colour: Floats, albedo: Floats, normal: Floats) -> Floats:
-    """Linear light (height, width, 3) without its noise. Wants uncorrelated noise: a box filter and independent
-    samples. Values that are not finite count as black."""
+def denoise(colour: Floats, albedo: Floats) -> Floats:
+    """Linear light (height, width, 3) without its noise; all values must be finite. Wants uncorrelated noise: a box filter
+    and independent samples. Normals as a second guide blur textures more than they save.
+
+    The denoiser's memory (0.6 GiB a megapixel) is given back before this returns.
+    """
     import pyoidn
 
-    clean = np.nan_to_num(colour, nan=0.0, posinf=0.0, neginf=0.0)
-    result = pyoidn.denoise(
-        np.ascontiguousarray(clean, np.float32),
-        albedo=np.ascontiguousarray(np.clip(np.nan_to_num(albedo), 0, 1), np.float32),
-        normal=np.ascontiguousarray(np.nan_to_num(normal), np.float32),
-        hdr=True,
-    )
-    return np.maximum(np.asarray(result, np.float32), 0)
+    noisy, guide = np.ascontiguousarray(colour, np.float32), np.ascontiguousarray(albedo, np.float32)
+    clean = np.empty_like(noisy)
+    with pyoidn.Device() as device:
+        device.commit()
+        with pyoidn.Filter(device, pyoidn.OIDN_FILTER_TYPE_RT) as network:
+            network.set_image(pyoidn.OIDN_IMAGE_COLOR, noisy, pyoidn.OIDN_FORMAT_FLOAT3)
+            network.set_image(pyoidn.OIDN_IMAGE_ALBEDO, guide, pyoidn.OIDN_FORMAT_FLOAT3)
+            network.set_image(pyoidn.OIDN_IMAGE_OUTPUT, clean, pyoidn.OIDN_FORMAT_FLOAT3)
+            network.set_bool("hdr", True)
+            network.commit()
+            network.execute()
+        if (trouble := device.get_error()) is not None:
+            raise JobError(f"the denoiser failed: {trouble}")
+    return np.maximum(clean, 0)
+
+
+def without_fireflies(colour: Floats) -> Floats:
+    """Single pixels far brighter than everything around them are brought down to their neighbours' level; values that are
+    not finite count as black."""
+    finite = np.nan_to_num(colour, nan=0.0, posinf=0.0, neginf=0.0)
+    level = finite.max(axis=-1)
+    ring = np.ones((3, 3), bool)
+    ring[1, 1] = False
+    brightest = ndimage.maximum_filter(level, footprint=ring, mode="nearest")
+    limit = np.maximum(brightest * 1.5, 1e-4)
+    factor = np.minimum(1.0, limit / np.maximum(level, 1e-6))
+    return np.asarray(finite * factor[..., None], np.float32)

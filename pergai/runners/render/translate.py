@@ -1,0 +1,145 @@
+"""From descriptions to Mitsuba: a set as it is lit, and the same set showing nothing but its surfaces' own colours."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pergai.runners.render.camera import View
+from pergai.runners.render.geometry import Mesh
+from pergai.runners.render.materials import Surface, Texture
+
+Floats = npt.NDArray[np.float32]
+Solid = tuple[Mesh, Surface]
+
+METALS = {"Au": (1.0, 0.77, 0.34), "Cu": (0.95, 0.64, 0.54), "Cr": (0.55, 0.56, 0.56)}
+"""What share of red, green and blue light each metal mirrors (normal incidence, linear)."""
+
+
+def lit(
+    mi: Any, view: View, aperture: float, solids: tuple[Solid, ...], emitters: tuple[Mapping[str, Any], ...]
+) -> Any:
+    """The set under its lamps. `aperture` is the radius of the lens in units."""
+    scene: dict[str, Any] = {"type": "scene", "sensor": sensor(mi, view, aperture)}
+    for i, (mesh, surface) in enumerate(solids):
+        glow = None if surface.glow is None else {"type": "rgb", "value": list(surface.glow)}
+        scene[f"solid{i}"] = _mesh(mi, f"solid{i}", mesh, surface, _real(mi, surface.bsdf), glow)
+    for i, emitter in enumerate(emitters):
+        scene[f"emitter{i}"] = _real(mi, emitter)
+    return mi.load_dict(scene)
+
+
+def coloured(mi: Any, view: View, aperture: float, solids: tuple[Solid, ...]) -> Any:
+    """The set with every surface shining evenly in its own colour: what the camera sees of it is the albedo, in one step of a
+    path. (Mitsuba's own `albedo` AOV costs four times as much, and is black for metals.)"""
+    scene: dict[str, Any] = {"type": "scene", "sensor": sensor(mi, view, aperture)}
+    for i, (mesh, surface) in enumerate(solids):
+        shown = _facing(mesh, np.asarray(view.origin))
+        scene[f"solid{i}"] = _mesh(
+            mi, f"solid{i}", shown, surface, {"type": "diffuse"}, _real(mi, _colour(surface.bsdf))
+        )
+    return mi.load_dict(scene)
+
+
+def _facing(mesh: Mesh, eye: npt.NDArray[np.float64]) -> Mesh:
+    """The mesh with all its triangles turned to the eye: light leaves a surface at its front only."""
+    a, b, c = (mesh.vertices[mesh.faces[:, k]] for k in range(3))
+    away = np.einsum("ij,ij->i", np.cross(b - a, c - a), eye.astype(np.float32) - a) < 0
+    faces = mesh.faces.copy()
+    faces[away, 1], faces[away, 2] = mesh.faces[away, 2], mesh.faces[away, 1]
+    return replace(mesh, faces=faces, normals=None)
+
+
+def _colour(bsdf: Mapping[str, Any]) -> Any:
+    """The texture or the colour of a description; grey where it has none, white for glass."""
+    for name in ("reflectance", "base_color", "diffuse_reflectance", "specular_reflectance"):
+        if name in bsdf:
+            return bsdf[name]
+    if "bsdf" in bsdf:
+        return _colour(bsdf["bsdf"])
+    plain = METALS.get(str(bsdf.get("material")), (0.6, 0.6, 0.6))
+    return {"type": "rgb", "value": [1.0, 1.0, 1.0] if "dielectric" in str(bsdf["type"]) else list(plain)}
+
+
+def sensor(mi: Any, view: View, aperture: float) -> dict[str, Any]:
+    """A lens shift is a crop of a larger film whose middle looks along the camera's axis."""
+    cx, cy = round(view.centre[0]), round(view.centre[1])
+    half_width, half_height = max(cx, view.width - cx), max(cy, view.height - cy)
+    to_world = mi.ScalarTransform4f().look_at(
+        origin=list(view.origin),
+        target=[o + f for o, f in zip(view.origin, view.forward, strict=True)],
+        up=list(view.up),
+    )
+    camera: dict[str, Any] = {
+        "type": "perspective",
+        "to_world": to_world,
+        "fov_axis": "x",
+        "fov": float(np.degrees(2 * np.arctan(half_width / view.focal))),
+        "near_clip": 0.05,
+        "far_clip": 500.0,
+        "film": {
+            "type": "hdrfilm", "width": 2 * half_width, "height": 2 * half_height,
+            "crop_offset_x": half_width - cx, "crop_offset_y": half_height - cy,
+            "crop_width": view.width, "crop_height": view.height,
+            "rfilter": {"type": "box"}, "pixel_format": "rgb", "component_format": "float32",
+        },
+        "sampler": {"type": "independent"},
+    }  # fmt: skip
+    if aperture > 0:
+        camera |= {"type": "thinlens", "aperture_radius": aperture, "focus_distance": view.distance}
+    return camera
+
+
+def _mesh(mi: Any, name: str, mesh: Mesh, surface: Surface, bsdf: dict[str, Any], radiance: Any) -> Any:
+    properties = mi.Properties()
+    properties["bsdf"] = mi.load_dict(bsdf)
+    if radiance is not None:
+        properties["emitter"] = mi.load_dict({"type": "area", "radiance": radiance})
+    smooth = mesh.normals is not None
+    real = mi.Mesh(
+        name, vertex_count=len(mesh.vertices), face_count=len(mesh.faces), has_vertex_normals=smooth,
+        has_vertex_texcoords=True, props=properties,
+    )  # fmt: skip
+    parameters = mi.traverse(real)
+    parameters["vertex_positions"] = np.ascontiguousarray(mesh.vertices, np.float32).ravel()
+    parameters["faces"] = np.ascontiguousarray(mesh.faces, np.uint32).ravel()
+    parameters["vertex_texcoords"] = np.ascontiguousarray(_texture_space(mesh, surface), np.float32).ravel()
+    if mesh.normals is not None:
+        parameters["vertex_normals"] = np.ascontiguousarray(mesh.normals, np.float32).ravel()
+    parameters.update()
+    return real
+
+
+def _texture_space(mesh: Mesh, surface: Surface) -> Floats:
+    if not surface.period:
+        return mesh.uv
+    a = np.radians(surface.turn)
+    rotation = np.array([[np.cos(a), -np.sin(a)], [np.sin(a), np.cos(a)]])
+    return np.asarray(mesh.uv @ rotation.T / surface.period + np.asarray(surface.offset), np.float32)
+
+
+def _real(mi: Any, node: Any) -> Any:
+    """A description with its textures and transforms made real."""
+    if isinstance(node, Texture):
+        array = node.array if node.array.ndim == 3 else node.array[..., None]
+        bitmap = mi.Bitmap(np.array(array, order="C"))  # a copy: the original may be read-only
+        bitmap.set_srgb_gamma(not node.raw)
+        return bitmap
+    if isinstance(node, Mapping):
+        return {key: _real(mi, value) for key, value in node.items()}
+    if isinstance(node, tuple) and node and node[0] == "facing":
+        _, origin, target, (width, height) = node
+        up = (
+            [0, 0, 1]
+            if abs(target[2] - origin[2]) < 0.99 * float(np.linalg.norm(np.subtract(target, origin)))
+            else [0, 1, 0]
+        )
+        frame = mi.ScalarTransform4f().look_at(origin=origin, target=target, up=up)
+        return frame @ mi.ScalarTransform4f().scale([width, height, 1])
+    if isinstance(node, tuple) and node and node[0] == "upright":
+        return mi.ScalarTransform4f().rotate([1, 0, 0], 90)
+    return node
