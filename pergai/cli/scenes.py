@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import re
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -18,9 +19,13 @@ from pergai.cli.tables import print_table
 if TYPE_CHECKING:
     from pergai.engine.core import Job, Result
     from pergai.engine.wire import FromEngine, Hello
+    from pergai.errors import CardError
+    from pergai.paths import Home
     from pergai.settings import Settings
 
 PREVIEW_QUALITY = 85
+_FIELD = re.compile(r"\bset(?:\.\w+|\[\d+\])*")
+_UNKNOWN = re.compile(r"unknown field `(?P<name>\w+)`")
 
 
 @click.group()
@@ -44,14 +49,36 @@ def list_scenes(home: Path | None, config: str | None) -> None:
 @scenes.command()
 @home_and_config
 def check(home: Path | None, config: str | None) -> None:
-    """Read every scene, the studio's own too; the first mistake is named with its file and field."""
+    """Read every scene, the studio's own too; every mistake is named with its file, its line and its field."""
     from pergai.cards.catalogue import load_catalogue
+    from pergai.errors import CardError
     from pergai.runners.render import spec
 
-    catalogue = load_catalogue(load(home, config).paths)
+    paths = load(home, config).paths
+    catalogue = load_catalogue(paths)
+    mistakes = []
     for card in catalogue.scenes.values():
-        spec.check(card)
+        try:
+            spec.check(card)
+        except CardError as error:
+            mistakes.append(_located(card.id, error, paths))
+    if mistakes:
+        raise CardError("\n".join(mistakes))
     click.echo(f"{len(catalogue.scenes)} scenes are right")
+
+
+def _located(scene: str, error: CardError, paths: Home) -> str:
+    """The error with the file and the line of the field it names."""
+    from pergai.cards.lines import line_of
+    from pergai.paths import packaged
+
+    own, ours = paths.overlay("scenes") / f"{scene}.toml", packaged("configs") / "scenes" / f"{scene}.toml"
+    file = own if own.is_file() else ours
+    says = str(error).removeprefix(f"scenes/{scene}.toml: ")
+    named, unknown = _FIELD.search(says), _UNKNOWN.search(says)
+    field = named.group() if named else "set"
+    line = line_of(file.read_text(encoding="utf-8"), f"{field}.{unknown['name']}" if unknown else field)
+    return f"{file}:{line or 1}: {says}"
 
 
 @scenes.command()

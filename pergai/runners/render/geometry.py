@@ -173,7 +173,7 @@ def tube(path: Array, radius: float, segments: int = 16) -> Mesh:
     other = np.cross(side, tangent)
     angle = np.linspace(0, 2 * np.pi, segments + 1)
     points = path[:, None] + radius * (
-        side[:, None] * np.cos(angle)[None, :, None] + other[:, None] * np.sin(angle)[None, :, None]
+        side[:, None] * np.cos(angle)[None, :, None] - other[:, None] * np.sin(angle)[None, :, None]
     )
     length = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(path, axis=0), axis=1))])
     uv = np.stack(np.broadcast_arrays(length[:, None], angle[None] * radius), -1)
