@@ -13,14 +13,15 @@ from pergai.cards.structs import HubSource, ModelCard, PipelineCard
 from pergai.cards.weights import unpinned
 from pergai.errors import CardError, ProviderUnavailable
 from pergai.paths import Home
-from pergai.runners.diffusion.options import MATTE, PAINTER, SET, options_of, prompt
+from pergai.runners.diffusion.options import CONTROL, LORA, MATTE, PAINTER, SAFETY, SET, manner, options_of, prompt
 from pergai.runners.registry import LOADERS, RUNNERS
 from pergai.services.providers import Providers
 from pergai.settings import load_settings
 
 CARDS = load_catalogue()
 PAINTED = [card for card in CARDS.pipelines.values() if card.runner == "diffusion"]
-MODELS = [card for card in CARDS.models.values() if card.family == "diffusers"]
+FAMILIES = ("diffusers", "controlnet", "lora", "safety", "diffusers-upscale")
+MODELS = [card for card in CARDS.models.values() if card.family in FAMILIES]
 
 
 @pytest.fixture
@@ -41,8 +42,12 @@ def test_a_pipeline_card_says_what_its_runner_understands(card: PipelineCard) ->
     options = options_of(card)
     assert "soft light" in prompt(options, "soft light")
     assert {PAINTER, MATTE} <= set(card.models)
-    assert CARDS.models[card.models[PAINTER]].family == "diffusers"
+    families = {role: CARDS.models[model].family for role, model in card.models.items()}
+    assert families[PAINTER] == "diffusers"
+    assert families.get(CONTROL, "controlnet") == "controlnet"
+    assert all(family == "lora" for role, family in families.items() if role.startswith(LORA))
     assert (options.start == "set") == (SET in card.models)
+    assert set(manner(card, options)["loras"]) == {(card.models[role], 1.0) for role in card.models if role == LORA}
     assert set(card.tasks) <= set(CARDS.pipelines[card.fallback].tasks)
 
 
@@ -53,20 +58,54 @@ def test_a_model_card_pins_a_commit_and_reads_no_pickles(card: ModelCard) -> Non
     assert card.source.patterns
     assert all(pattern.endswith((".json", ".txt", ".safetensors")) for pattern in card.source.patterns)
     assert card.licence
-    assert card.commercial_use
-    assert "SHA-256" in unpinned(card)
+    assert card.commercial_use == (card.id != "sdxl-turbo")
+    weights = [file for file in card.files if file.name.endswith(".safetensors")]
+    assert all(len(file.sha256) == 64 and file.bytes > 2**20 for file in weights)
+    if not weights:
+        assert "SHA-256" in unpinned(card)
 
 
-def test_the_runner_and_the_family_are_in_the_tables() -> None:
+def test_the_runner_and_the_families_are_in_the_tables() -> None:
     assert "diffusion" in RUNNERS
-    assert "diffusers" in LOADERS
+    assert set(FAMILIES) <= set(LOADERS)
 
 
-@pytest.mark.parametrize("wrong", [{"sampler": "euler"}, {"scheduler": "pndm"}, {"steps": "many"}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"sampler": "euler"},
+        {"scheduler": "pndm"},
+        {"steps": "many"},
+        {"lora_scales": {"lora": 0.5}},
+        {"deep_cache": 0},
+        {"deep_cache": 2, "gate": 0.5},
+        {"gate": 0.0},
+        {"control_start": 0.8, "control_end": 0.4},
+    ],
+)
 def test_a_card_with_a_wrong_option_is_named(wrong: dict[str, object]) -> None:
     card = msgspec.structs.replace(PAINTED[0], options=wrong)
     with pytest.raises(CardError, match=rf"pipelines/{card.id}\.toml: options"):
         options_of(card)
+
+
+def test_a_control_net_needs_a_rendered_set() -> None:
+    card = CARDS.pipelines["scene-sdxl-guided"]
+    with pytest.raises(CardError, match=r"models\.control needs"):
+        options_of(msgspec.structs.replace(card, options={**card.options, "start": "plain"}))
+
+
+def test_a_profile_puts_its_safety_checker_into_every_pipeline_that_paints(
+    bare: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checked = CARDS.checked_by("safety-checker").pipelines
+    assert {card.id for card in checked.values() if SAFETY in card.models} == {card.id for card in PAINTED}
+    assert CARDS.checked_by("") is CARDS
+    with pytest.raises(CardError, match=r"engine\.safety_checker: 'u2netp' is not one of safety-checker"):
+        CARDS.checked_by("u2netp")
+    assert "safety-checker" not in {card.id for card in Providers(load_settings("gpu"), CARDS).needed_models()}
+    monkeypatch.setenv("PERGAI_ENGINE__SAFETY_CHECKER", "safety-checker")
+    assert "safety-checker" in {card.id for card in Providers(load_settings("gpu"), CARDS).needed_models()}
 
 
 def test_while_weights_are_missing_the_fallback_paints_and_the_offer_says_how_to_pull(bare: Path) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+import tiny
 from bench import card
 
 from pergai.cards.catalogue import load_catalogue
@@ -49,6 +50,10 @@ class Silent:
     def unloaded(self, model: str) -> None: ...
 
 
+def with_model(pipeline: PipelineCard, **roles: str) -> PipelineCard:
+    return msgspec.structs.replace(pipeline, models={**pipeline.models, **roles})
+
+
 Studio = Callable[..., tuple[dict[str, Result], list[Progress]]]
 
 
@@ -56,7 +61,16 @@ Studio = Callable[..., tuple[dict[str, Result], list[Progress]]]
 def studio(weights: Path, weights_folder: Path, tmp_path: Path) -> Studio:
     """Runs jobs in an engine of their own; their results and all progress."""
     packaged = load_catalogue()
-    models = {**packaged.models, "sd9": card("sd9"), "sd4": card("sd4")}
+    tiny.build_control("sd9").save_pretrained(weights / "depth")
+    tiny.save_checker(weights / "strict", limit=-2.0)
+    models = {
+        **packaged.models,
+        "sd9": card("sd9"),
+        "sd4": card("sd4"),
+        "depth": card("depth", family="controlnet"),
+        "strict": card("strict", family="safety"),
+    }
+    own = {"sd9", "sd4", "depth", "strict"}
 
     def pipeline(id: str, task: str, painter: str, **options: Any) -> PipelineCard:
         roles = {"diffusion": painter, "matte": "u2netp"} | ({"engine": "mitsuba"} if "start" in options else {})
@@ -67,6 +81,8 @@ def studio(weights: Path, weights_folder: Path, tmp_path: Path) -> Studio:
     cards = [
         pipeline("scene", "scene", "sd9"),
         pipeline("scene-set", "scene", "sd9", start="set", strength=0.7, samples=1),
+        with_model(pipeline("guided", "scene", "sd9", start="set", strength=0.9, samples=1), control="depth"),
+        with_model(pipeline("checked", "scene", "sd9"), safety="strict"),
         pipeline("expand", "expand", "sd9", strength=0.9),
         pipeline("expand4", "expand", "sd4", strength=0.9),
         msgspec.structs.replace(pipeline("shut", "scene", "sd9"), unavailable="nobody is at home"),
@@ -74,7 +90,7 @@ def studio(weights: Path, weights_folder: Path, tmp_path: Path) -> Studio:
     catalogue = replace(packaged, models=models, pipelines={one.id: one for one in cards})
 
     def load(name: str) -> tuple[Any, int]:
-        folder = (weights if name in ("sd9", "sd4") else weights_folder) / name
+        folder = (weights if name in own else weights_folder) / name
         return registry.load_model(models[name], folder, "cpu"), 16
 
     async def work(*jobs: Job) -> tuple[dict[str, Result], list[Progress]]:
@@ -184,6 +200,28 @@ def test_a_scene_that_starts_from_a_rendered_set_keeps_its_light(studio: Studio,
     assert "lightPixels" in result.details
     assert result.fidelity is not None
     assert result.fidelity.max_difference == 0
+
+
+@pytest.mark.slow
+def test_a_guided_scene_is_painted_on_the_depth_of_its_set(studio: Studio, job: Callable[..., Job]) -> None:
+    wanted = [job("scene", name, scene="studio", width=320, height=320) for name in ("guided", "scene-set")]
+    results, _ = studio(*wanted)
+    result = results["guided-5"]
+    assert result.error == "", result.detail
+    assert result.model == "u2netp+mitsuba+depth+sd9"
+    assert result.details["control"] == {"map": "depth", "scale": 0.7, "span": [0.0, 1.0]}
+    assert result.fidelity is not None
+    assert result.fidelity.max_difference == 0
+    guided, free = (decode(Path(one.target)).pixels.astype(int) for one in wanted)
+    assert np.abs(guided - free).max() > 20
+
+
+def test_a_picture_that_the_safety_checker_refuses_ends_its_job(studio: Studio, job: Callable[..., Job]) -> None:
+    wanted = job("scene", "checked", scene="studio", width=64, height=64)
+    results, _ = studio(wanted)
+    assert results["checked-5"].error == "unsafe_picture"
+    assert "change the words or the seed" in results["checked-5"].detail
+    assert not Path(wanted.target).exists()
 
 
 def test_a_shut_pipeline_and_missing_weights_end_a_job_with_the_reason(

@@ -131,7 +131,9 @@ class Wardrobe:
 
     def _change(self, module: nn.Module, parts: Mapping[str, Tensor], scale: float) -> None:
         weight = module.get_parameter("weight")
-        self._own.setdefault(module, weight.detach().clone())
+        if module not in self._own:
+            # Beside the device: a LoRA that changes every layer would need room for a second model.
+            self._own[module] = weight.detach().to("cpu", copy=True)
         down, up = parts["down"].to(weight.device).float(), parts["up"].to(weight.device).float()
         strength = scale * (float(parts["alpha"]) / down.shape[0] if "alpha" in parts else 1.0)
         change = (up.flatten(1) @ down.flatten(1)).reshape(weight.shape) * strength

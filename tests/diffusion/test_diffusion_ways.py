@@ -1,0 +1,120 @@
+"""The faster ways to run a model: the same picture but for rounding, or a bounded loss; and a way that fails is left."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from bench import apart, finish, many, relative, request
+
+from pergai.errors import CardError
+from pergai.runners.diffusion import accelerate
+from pergai.runners.diffusion.accelerate import Fallible
+from pergai.runners.diffusion.model import StepModel
+
+Fresh = Callable[..., StepModel]
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        ("sd9", {"channels_last": True}),
+        ("xl9", {"channels_last": True}),
+        ("sd9", {"attention": "math"}),
+        ("xl9", {"attention": "flash"}),
+        ("sd9", {"compile_vae": "eager"}),
+        pytest.param("sd9", {"compile": "eager", "rows": [4]}, marks=pytest.mark.slow),
+        pytest.param("xl9", {"compile": "aot_eager", "rows": [4]}, marks=pytest.mark.slow),
+    ],
+    ids=str,
+)
+def test_a_faster_way_paints_the_same_picture(
+    fresh: Fresh, models: dict[str, StepModel], kind: str, options: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    plain, fast = models[kind], fresh(kind, **options)
+    asked = [[request(steps=2, seed=seed, guidance=(3.0, 1.0)[seed % 2]) for seed in range(3)] for _ in range(2)]
+    expected = finish(plain, *asked[0])
+    pictures = finish(fast, *asked[1])
+    assert all(apart(a.pixels, b.pixels) <= 1 for a, b in zip(expected, pictures, strict=True))
+    assert "failed" not in caplog.text
+    if "compile" in options:
+        forward = fast._denoiser._forward
+        assert isinstance(forward, Fallible)
+        assert forward.is_fast
+
+
+def test_weights_in_eight_bits_take_less_memory_and_lose_a_little(fresh: Fresh, models: dict[str, StepModel]) -> None:
+    small = fresh("sd9", fp8=True)
+
+    def latents(model: StepModel) -> torch.Tensor:
+        asked = request()
+        finish(model, asked)
+        assert asked.state is not None
+        return asked.state.latents
+
+    assert 0 < relative(latents(small), latents(models["sd9"])) < 0.1
+
+    def size(model: StepModel) -> int:
+        return sum(weight.numel() * weight.element_size() for weight in model._pipeline.unet.parameters())
+
+    assert size(small) < 0.4 * size(models["sd9"])
+
+
+def test_a_way_that_fails_is_left_with_a_warning_and_the_picture_is_painted(
+    fresh: Fresh, models: dict[str, StepModel], caplog: pytest.LogCaptureFixture
+) -> None:
+    model = fresh("sd9", compile="eager")
+    calls: list[int] = []
+
+    def broken(*_: Any, **__: Any) -> Any:
+        calls.append(1)
+        raise RuntimeError("the compiler has no kernel for this")
+
+    model._denoiser._forward = Fallible(broken, model._pipeline.unet, "sd9: torch.compile (eager)")
+    expected = finish(models["sd9"], *many(3))
+    with caplog.at_level(logging.WARNING):
+        pictures = finish(model, *many(3))
+    assert all(apart(a.pixels, b.pixels) <= 1 for a, b in zip(expected, pictures, strict=True))
+    assert len(calls) == 1
+    assert "the model runs without it" in caplog.text
+
+
+def test_memory_that_runs_out_is_not_the_fault_of_the_way() -> None:
+    def full(*_: Any) -> Any:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    way = Fallible(full, lambda *_: None, "it")
+    with pytest.raises(torch.OutOfMemoryError):
+        way(1)
+    assert way.is_fast
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is CUDA here")
+def test_without_cuda_there_are_no_graphs_and_the_model_runs(
+    fresh: Fresh, models: dict[str, StepModel], caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        model = fresh("sd9", graphs=True)
+    assert "needs CUDA" in caplog.text
+    assert apart(finish(model, request())[0].pixels, finish(models["sd9"], request())[0].pixels) == 0
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="CUDA graphs need CUDA")
+def test_recorded_graphs_answer_like_the_function() -> None:
+    layer = torch.nn.Conv2d(4, 4, 3, padding=1).cuda()
+    graphs = accelerate.Graphs(lambda sample, more: (layer(sample) + more["extra"],))
+    with torch.inference_mode():
+        for rows in (2, 4, 2, 2):
+            sample, extra = torch.randn(rows, 4, 8, 8).cuda(), torch.randn(rows, 4, 8, 8).cuda()
+            assert torch.allclose(graphs(sample, {"extra": extra})[0], layer(sample) + extra, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"), [({"compile": "turbo"}, "reduce-overhead"), ({"attention": "sage"}, "flash, efficient")]
+)
+def test_an_unknown_way_is_an_error_of_the_card(fresh: Fresh, options: dict[str, Any], says: str) -> None:
+    with pytest.raises(CardError, match=says):
+        fresh("sd9", **options)
