@@ -104,3 +104,20 @@ def deaf_to_idempotency() -> None:
         return await create(self, *given, idempotency_key=None, **rest)
 
     Generations.create = forgetful  # type: ignore[method-assign]
+
+
+def careless_commits() -> None:
+    """Commits that do not wait for the disk."""
+    from pergai.db import database
+
+    database._WRITER_PRAGMAS = tuple(pragma.replace("FULL", "NORMAL") for pragma in database._WRITER_PRAGMAS)
+
+
+def dropped_fsync() -> None:
+    """A file is moved into its folder, and the folder is not synced."""
+    import os
+    from types import SimpleNamespace
+
+    from pergai.storage import files
+
+    files.os = SimpleNamespace(**{**vars(os), "fsync": lambda fd: None})  # type: ignore[attr-defined]

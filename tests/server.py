@@ -26,15 +26,18 @@ class Server:
     """`with Server() as server:` starts it and waits until it is ready; the end stops it and removes its folder.
 
     `variables` are settings: `limits__queue=5` is `PERGAI_LIMITS__QUEUE=5`. Without `wait` it need not become ready, only alive.
-    `planted` names a bug of tests/planted.py.
+    `planted` names a bug of tests/planted.py. With `recorded`, its changes to the disk are kept in `recording`.
     """
 
-    def __init__(self, *, wait: bool = True, planted: str = "", **variables: object) -> None:
+    def __init__(self, *, wait: bool = True, planted: str = "", recorded: bool = False, **variables: object) -> None:
         self._wait = wait
-        self._program = ["-m", "pergai"]
-        if planted:
-            self._program = ["-c", f"import planted; planted.{planted}(); from pergai.cli import main; main()"]
         self.home = Path(tempfile.mkdtemp(prefix="pergai-test-"))
+        self.recording = self.home.with_name(f"{self.home.name}.recording")
+        before = [f"import planted; planted.{planted}()"] * bool(planted)
+        before += [f"import recorder; recorder.record({str(self.home)!r}, {str(self.recording)!r})"] * recorded
+        self._program = (
+            ["-c", "; ".join((*before, "from pergai.cli import main; main()"))] if before else ["-m", "pergai"]
+        )
         self.port = _free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = self.home / "server.log"
@@ -69,6 +72,7 @@ class Server:
         if self._process is not None and self._process.poll() is None:
             self.kill9_api()
         shutil.rmtree(self.home, ignore_errors=True)
+        self.recording.unlink(missing_ok=True)
 
     def set(self, **variables: object) -> None:
         """Change settings; they hold from the next start."""

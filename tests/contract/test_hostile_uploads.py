@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import random
 import sys
 from pathlib import Path
 
 import httpx
 import pytest
+from drills.broken_uploads import are_taken_or_refused_clearly
 from server import Server
 from shop import PRODUCT, check_problem, made
 
@@ -15,6 +17,8 @@ sys.path.append(str(Path(__file__).resolve().parent.parent / "imaging"))
 from hostile import HOSTILE, HostileFile
 
 from pergai.errors import error_codes
+
+SPOILT = 150
 
 
 @pytest.mark.parametrize("file", HOSTILE, ids=lambda file: file.name)
@@ -31,6 +35,12 @@ def test_a_hostile_upload_is_taken_or_refused_clearly(file: HostileFile, client:
         problem = check_problem(answer, error_codes()[file.expected].status, file.expected)
         assert len(problem["detail"]) < 500
     assert httpx.get(server.url + "/readyz").status_code == 200
+
+
+@pytest.mark.slow
+def test_photos_with_spoilt_bytes_are_taken_or_refused_clearly(client: httpx.Client) -> None:
+    refused = are_taken_or_refused_clearly(client, SPOILT, random.Random(20261125))
+    assert 0.2 * SPOILT < refused < SPOILT
 
 
 def test_there_are_at_least_forty_of_them() -> None:

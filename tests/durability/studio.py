@@ -72,6 +72,9 @@ class Studio:
         found: list[dict[str, Any]] = self.persist(lambda client: client.get("/generations")).json()
         return found
 
+    def count_generations(self) -> int:
+        return self._count("SELECT count(*) FROM generation")
+
     def ended(self) -> int:
         """How many have ended, read from the database itself: it answers also while the server is down."""
         return self._count("SELECT count(*) FROM generation WHERE status IN ('completed', 'failed')")

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from uuid import uuid4
 
-import httpx
 import pytest
-from server import API, Server
+from drills.races import different_requests, equal_requests
+from server import Server
 from studio import Studio, open_studio
 
-RACES = int(os.environ.get("PERGAI_TEST_RACES", "5"))
+RACES = int(os.environ.get("PERGAI_TEST_RACES", "10"))
 
 
 @pytest.fixture(scope="module")
@@ -20,52 +19,14 @@ def shared() -> object:
         yield open_studio(server)
 
 
-def send_at_once(studio: Studio, bodies: list[dict[str, object]], key: str) -> list[httpx.Response]:
-    """The answers of as many clients, each of which comes back when the first request is still being answered."""
-
-    async def persist(client: httpx.AsyncClient, body: dict[str, object]) -> httpx.Response:
-        while (answer := await client.post("/tools/remove-bg", json=body)).status_code == 409:
-            assert answer.json()["code"] == "idempotency_in_progress"
-            assert int(answer.headers["retry-after"]) > 0
-            await asyncio.sleep(0.05)
-        return answer
-
-    async def race() -> list[httpx.Response]:
-        limits = httpx.Limits(max_connections=len(bodies))
-        headers = {"Authorization": f"Bearer {studio.key}", "Idempotency-Key": key, "Prefer": "wait=0"}
-        base = studio.server.url + API
-        async with httpx.AsyncClient(base_url=base, headers=headers, limits=limits, timeout=60) as client:
-            return await asyncio.gather(*(persist(client, body) for body in bodies))
-
-    return asyncio.run(race())
-
-
-def count(studio: Studio) -> int:
-    return len(studio.records())
-
-
 @pytest.mark.slow
 def test_a_hundred_equal_requests_at_once_make_one_generation(shared: Studio) -> None:
-    for _ in range(RACES):
-        before = count(shared)
-        answers = send_at_once(shared, [{"productId": shared.product}] * 100, str(uuid4()))
-
-        assert {answer.status_code for answer in answers} <= {200, 202}
-        assert len({answer.json()["id"] for answer in answers}) == 1
-        assert count(shared) == before + 1
+    equal_requests(shared, RACES)
 
 
 @pytest.mark.slow
 def test_of_two_different_requests_with_one_key_only_one_is_done(shared: Studio) -> None:
-    for _ in range(RACES):
-        before = count(shared)
-        bodies = [{"productId": shared.product, "background": colour} for colour in ("white", "black") * 20]
-        answers = send_at_once(shared, bodies, str(uuid4()))
-
-        assert {answer.status_code for answer in answers} <= {200, 202, 422}
-        done = {body["background"] for body, answer in zip(bodies, answers, strict=True) if answer.is_success}
-        assert len(done) == 1
-        assert count(shared) == before + 1
+    different_requests(shared, RACES)
 
 
 def test_the_same_key_again_gives_the_same_generation(shared: Studio) -> None:

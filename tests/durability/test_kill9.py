@@ -6,45 +6,19 @@ from __future__ import annotations
 import os
 import random
 import time
-from collections.abc import Callable
 
 import pytest
+from drills.kills import KILLS, Kill, keep_promises_through_kills
 from studio import Orders, Studio
 
 JOBS = 50
-KILLS = int(os.environ.get("PERGAI_TEST_KILLS", "4"))
-
-
-def kill_api(studio: Studio) -> None:
-    studio.server.kill9_api()
-    studio.server.start()
-
-
-def kill_engine(studio: Studio) -> None:
-    studio.server.kill9_engine()
-
-
-def kill_both(studio: Studio) -> None:
-    studio.server.kill9_engine()
-    studio.server.kill9_api()
-    studio.server.start()
+STRIKES = int(os.environ.get("PERGAI_TEST_KILLS", "6"))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kill", [kill_api, kill_engine, kill_both])
-def test_every_promise_is_kept_through_kills_at_random_moments(kill: Callable[[Studio], None], studio: Studio) -> None:
-    chance = random.Random(kill.__name__)
-    orders = Orders(studio, JOBS)
-    orders.start()
-    for number in range(KILLS):
-        # One job ends between two kills: a job that is inside at three crashes in a row, alone, is rightly failed.
-        studio.wait_for_ended(min(JOBS - 1, number * JOBS // (2 * KILLS)))
-        time.sleep(chance.uniform(0, 0.7))
-        kill(studio)
-    orders.finish()
-
-    studio.server.wait_ready()
-    studio.check_nothing_lost_and_nothing_twice()
+@pytest.mark.parametrize("kill", KILLS)
+def test_every_promise_is_kept_through_kills_at_random_moments(kill: Kill, studio: Studio) -> None:
+    keep_promises_through_kills(studio, kill, jobs=JOBS, kills=STRIKES, chance=random.Random(kill.__name__))
 
 
 @pytest.mark.slow

@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
+from drills.kills import kill_api, kill_engine, kill_with_jobs_inside
+from drills.races import equal_requests
 from server import Server
-from studio import Orders, Studio, open_studio
-from test_idempotency import test_a_hundred_equal_requests_at_once_make_one_generation as check_races
-from test_kill9 import kill_api, kill_engine
-
-
-def kill_with_jobs_inside(studio: Studio, kill: object) -> None:
-    Orders(studio, 8).run()
-    while studio.ended() == 0:
-        time.sleep(0.01)
-    kill(studio)  # type: ignore[operator]
-    studio.server.wait_ready()
-    studio.check_nothing_lost_and_nothing_twice()
-
+from studio import Studio, open_studio
 
 CHECKS = {
     "lost_lease": lambda studio: kill_with_jobs_inside(studio, kill_api),
     "forgotten_jobs": lambda studio: kill_with_jobs_inside(studio, kill_engine),
     "row_before_file": lambda studio: kill_with_jobs_inside(studio, kill_api),
-    "deaf_to_idempotency": check_races,
+    "deaf_to_idempotency": lambda studio: equal_requests(studio, 1),
 }
 
 
