@@ -9,7 +9,6 @@ and "all" paint the whole set. "No", "without" and the negative prompt take away
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -24,7 +23,7 @@ from pergai.runners.render.vocabulary import Target, Vocabulary, load
 
 Shadow = Literal["auto", "none"]
 
-_CLAUSES = re.compile(r"([,;:.!?\n]+(?:\s|$)|\s(?:and|or|but|with|plus|then)\s)")
+_JOINTS = frozenset({*",;:.!?\n", "and", "or", "but", "with", "plus", "then"})
 _AGAINST = -0.6
 """Strength of a light that is not wanted: "not warm" is a little cooler."""
 
@@ -70,15 +69,18 @@ class _Reader:
         self.shadow: Shadow = "auto"
         self.painted = 0
         """Colours that were said of nothing."""
+        self.named: set[Target] = set()
+        """Parts that have got a finish by name."""
 
     def read(self, text: str, unwanted: bool = False) -> None:
-        negated = unwanted
-        parts = _CLAUSES.split(text.lower())
-        for clause, joint in zip(parts[::2], ["", *parts[1::2]], strict=True):
-            phrases = self.vocabulary.phrases(clause)
-            goes_on = joint.strip() in {"and", "or"} and self._only_things(phrases)
-            negated = unwanted or (negated and goes_on)
-            negated = self._clause(phrases, negated, unwanted)
+        negated, joint, clause = unwanted, "", list[str]()
+        for word in (*self.vocabulary.phrases(text), "."):
+            if word not in _JOINTS:
+                clause.append(word)
+                continue
+            goes_on = joint in {"and", "or"} and self._only_things(clause)
+            negated = self._clause(clause, unwanted or (negated and goes_on), unwanted)
+            joint, clause = word, []
 
     def _only_things(self, phrases: list[str]) -> bool:
         """Nothing but props, removable and absent things: "no leaves and petals"."""
@@ -103,7 +105,9 @@ class _Reader:
                 self.words.append(word)
             elif self._apply(word, phrases, at, negated, said):
                 self.words.append(f"no {word}" if negated and not unwanted else word)
-            elif not unwanted and not self._nothing_to_do(word, negated):
+            elif self._nothing_to_do(word, negated):
+                continue
+            elif not unwanted:
                 self.unused.append(word)
             said.reset()
         return negated
@@ -115,13 +119,13 @@ class _Reader:
         v = self.vocabulary
         if word in v.absent:
             return negated
-        quiet = (v.fillers, v.targets, v.shades, v.emphasis, v.sizes, v.amounts, v.removals, v.wholes)
+        quiet = (v.fillers, v.qualities, v.targets, v.shades, v.emphasis, v.sizes, v.amounts, v.removals, v.wholes)
         return any(word in table for table in quiet)
 
     def _modifier(self, word: str, following: list[str], said: _Said) -> bool:
         """Whether the word only says how the next one is meant."""
         v = self.vocabulary
-        after = following[0] if following else ""
+        after = next((later for later in following if later not in v.qualities), "")
         if word in v.emphasis and following:
             said.strength = v.emphasis[word]
         elif word in v.wholes and any(self._is_colour(later) for later in following[:3]):
@@ -251,21 +255,26 @@ class _Reader:
             self.photo_set = changes.lit_in(s, colour)
         elif target == "props":
             self._accent({"colour": colour})
-        elif target is not None:
-            if target == "floor" and self.painted:
-                s = changes.split(s)
-            self.photo_set = changes.painted(s, target, colour, said.strength)
         else:
-            self.painted += 1
-            if self.painted == 1:
-                self.photo_set = changes.painted(s, "backdrop", colour, said.strength)
-            elif self.painted == 2:
-                self.photo_set = changes.painted(changes.split(s), "floor", colour, said.strength)
-            elif s.stand.kind != "none":
-                self.photo_set = changes.painted(s, "stand", colour, said.strength)
-            else:
+            part = target or self._next_part()
+            if part is None:
                 return False
+            self._tell_apart(part)
+            self.photo_set = changes.painted(self.photo_set, part, colour, said.strength)
         return True
+
+    def _next_part(self) -> changes.Part | None:
+        """What the next colour paints that is said of nothing."""
+        self.painted += 1
+        if self.painted > 2:
+            return "stand" if self.painted == 3 and self.photo_set.stand.kind != "none" else None
+        return "backdrop" if self.painted == 1 and "backdrop" not in self.named else "floor"
+
+    def _tell_apart(self, part: changes.Part) -> None:
+        """A floor and a backdrop that were both named are no longer one sweep."""
+        if self.named & ({"floor", "backdrop"} - {part}):
+            self.photo_set = changes.split(self.photo_set)
+        self.named.add(part)
 
     def _lay(self, word: str, target: Target | None, said: _Said) -> None:
         finish = self._finish(word, said)
@@ -274,7 +283,9 @@ class _Reader:
         elif target == "light":
             self.photo_set = changes.lit(self.photo_set, {"kelvin": 4200.0}, said.strength)  # "golden light"
         else:
-            self.photo_set = changes.laid(self.photo_set, target or "floor", finish)
+            part = target or ("backdrop" if "hung" in finish else "floor")
+            self._tell_apart(part)
+            self.photo_set = changes.laid(self.photo_set, part, finish)
 
     def _accent(self, finish: dict[str, Any]) -> None:
         """What stands about in another finish; a few spheres where nothing does."""

@@ -15,7 +15,8 @@ from pergai.paths import packaged
 
 Target = Literal["floor", "backdrop", "stand", "light", "props"]
 
-TOKEN = re.compile(r"#[0-9a-f]{6}\b|[^\W_]+(?:['’-][^\W_]+)*")
+TOKEN = re.compile(r"#[0-9a-f]{6}\b|[^\W_]+(?:['-][^\W_]+)*|[,;:.!?\n]")
+"""A word, a colour, or a mark that ends a clause."""
 
 
 class Vocabulary(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True):
@@ -52,6 +53,8 @@ class Vocabulary(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=T
     """Before a colour: floor, backdrop and stand alike ("all", "mostly")."""
     absent: tuple[str, ...]
     """What no set ever holds ("people", "text"); asking for none of it is already fulfilled."""
+    qualities: tuple[str, ...]
+    """What may stand between a colour and its thing and asks for nothing more ("pink seamless paper")."""
     fillers: tuple[str, ...]
     """Words that ask for nothing a set could give ("a", "photo", "beautiful")."""
 
@@ -63,7 +66,7 @@ class Vocabulary(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=T
             self.removals, self.emphasis, self.sizes, self.amounts, self.synonyms,
         )  # fmt: skip
         return frozenset(name for table in tables for name in table) | {
-            *self.negations, *self.wholes, *self.absent, *self.fillers,
+            *self.negations, *self.wholes, *self.absent, *self.qualities, *self.fillers,
         }  # fmt: skip
 
     @cached_property
@@ -72,7 +75,8 @@ class Vocabulary(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=T
         return max(name.count(" ") + 1 for name in self.known)
 
     def phrases(self, text: str) -> list[str]:
-        """A text's words under the names used here, longest phrase first; unknown words as they are, in lower case."""
+        """A text's words under the names used here, longest phrase first, unknown words as they are in lower case, and the
+        marks between them."""
         tokens = TOKEN.findall(text.lower().replace("’", "'"))
         found, i = [], 0
         while i < len(tokens):
