@@ -158,7 +158,7 @@ class JobDesk:
         self._spent("cpu", seconds)
         return result
 
-    async def device(self, model: str, payload: Any, *, shape: Hashable = None) -> Any:
+    async def device(self, model: str, payload: Any, *, shape: Hashable = None, turns: int = 1) -> Any:
         work = Work(
             job=self._job.id,
             library=self._job.library,
@@ -166,6 +166,7 @@ class JobDesk:
             shape=shape,
             payload=payload,
             urgent=self._urgent,
+            turns=turns,
         )
         result = await asyncio.wrap_future(self._engine.device.submit(work))
         self._spent(model, work.seconds)

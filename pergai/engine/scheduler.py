@@ -1,19 +1,42 @@
-"""What the device does next: fair between libraries, kind to loaded models, batched by model and shape.
+"""What the device does next: batched by model and shape, fair between libraries, kind to loaded models, nobody left behind.
 
-Pure: no clock, no thread, no device. Fairness is by device seconds received (start-time fair queueing, Goyal et al. 1996):
-the library that has had least goes first, and a library that was idle starts level with the busy ones instead of
-saving up credit.
+Pure: no clock, no thread, no device; time is what `charge` is told. A turn is one call of a model with a batch. The library
+that is furthest behind its share decides which batch runs (`fairness.py`); where nobody is behind, the batch whose
+work has waited longest for the least that is left of it (age² over turns left). Nearly everything joins the very next
+turn of its model and shape.
 """
 
 from __future__ import annotations
 
+import heapq
 import itertools
-from collections.abc import Callable, Collection, Hashable
+from bisect import insort
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any
 
-PATIENCE = 8
-"""How often the head of the queue may be passed over for work whose model is already loaded."""
+from pergai.engine.fairness import Shares, TurnCost
+
+PATIENCE = 32
+"""How many turns work of one model and shape may be passed over for another."""
+RELOAD = 4.0
+"""Work for a model that would have to be loaded waits so many times the load's seconds while others have work: then at least
+four fifths of the time go into work, not into loading."""
+UNKNOWN_LOAD = 1.0
+"""Seconds, for a model that was never loaded."""
+URGENT = 60.0
+"""Work that a client waits for counts as this many seconds older."""
+NEWCOMER = 0.2
+"""Seconds of age that work comes with."""
+LOOKAHEAD = 64
+"""How much of one library's work of one kind is looked at: the oldest."""
+
+Kind = tuple[str, Hashable]
+"""Model and shape: what may share a batch."""
+
+_order = attrgetter("order")
 
 
 @dataclass(slots=True, eq=False)
@@ -28,89 +51,141 @@ class Work:
     payload: Any
     urgent: bool = False
     """A client is waiting for this job."""
+    turns: int = 1
+    """About how many turns it needs still."""
     order: int = field(default=0)
-    passed_over: int = field(default=0)
+    since: float = field(default=0.0)
+    """When it came, in device seconds."""
     seconds: float = field(default=0.0)
     """Its share of the device's time so far."""
+
+    @property
+    def kind(self) -> Kind:
+        return self.model, self.shape
 
 
 class Scheduler:
     """Holds the work that waits for the device."""
 
     def __init__(self) -> None:
-        self._waiting: dict[str, list[Work]] = {}
-        self._received: dict[str, float] = {}
-        self._floor = 0.0
+        self._waiting: dict[Kind, dict[str, list[Work]]] = {}
+        self._passed_over: Counter[Kind] = Counter()
+        self._shares = Shares()
+        self._costs: defaultdict[Kind, TurnCost] = defaultdict(TurnCost)
+        self._load_seconds: dict[str, float] = {}
+        self._loading = ""
+        self._last_turn: dict[str, float] = {}
+        self._now = 0.0
         self._order = itertools.count()
 
     def __len__(self) -> int:
-        return sum(len(queue) for queue in self._waiting.values())
+        return sum(len(queue) for queues in self._waiting.values() for queue in queues.values())
 
     def add(self, work: Work) -> None:
-        work.order = next(self._order)
-        queue = self._waiting.setdefault(work.library, [])
-        if not queue:
-            self._received[work.library] = max(self._received.get(work.library, 0.0), self._floor)
-        queue.append(work)
-        queue.sort(key=lambda item: (not item.urgent, item.order))
+        work.order, work.since = next(self._order), self._now
+        self._insert(work)
 
     def put_back(self, work: Work) -> None:
         """Work that needs another turn keeps its place in the order."""
-        queue = self._waiting.setdefault(work.library, [])
-        queue.append(work)
-        queue.sort(key=lambda item: (not item.urgent, item.order))
+        work.turns = max(1, work.turns - 1)
+        self._insert(work)
 
     def withdraw(self, job: str) -> list[Work]:
         """Take back everything of a job that has not started."""
-        taken = [work for queue in self._waiting.values() for work in queue if work.job == job]
+        taken = [work for work in self._all() if work.job == job]
         for work in taken:
             self._take(work)
         return taken
 
     def next(self, loaded: Collection[str], max_batch: Callable[[str], int]) -> list[Work]:
-        """The next batch, taken out of the queue; empty when nothing waits.
-
-        Work whose model is not in `loaded` may be passed over PATIENCE times for work whose model is; so models are not
-        loaded and dropped in turn, and nothing starves.
-        """
-        heads = sorted(
-            (queue[0] for queue in self._waiting.values() if queue),
-            key=lambda work: (not work.urgent, self._received[work.library], work.order),
-        )
-        if not heads:
+        """The next batch, taken out of the queue; empty when nothing waits."""
+        kinds = self._ready(loaded)
+        if not kinds:
             return []
-        first = heads[0]
-        if first.model not in loaded and first.passed_over < PATIENCE:
-            other = next((work for work in heads if work.model in loaded), None)
-            if other is not None:
-                first.passed_over += 1
-                first = other
-        batch = [first]
-        limit = max_batch(first.model)
-        if limit > 1:
-            alike = (
-                work
-                for queue in self._waiting.values()
-                for work in queue
-                if work is not first and work.model == first.model and work.shape == first.shape
-            )
-            ranked = sorted(alike, key=lambda work: (not work.urgent, self._received[work.library], work.order))
-            batch += ranked[: limit - 1]
+        libraries = {library for kind in kinds for library in self._waiting[kind]}
+        behind = self._shares.most_behind(libraries)
+        if behind is not None:
+            kinds = [kind for kind in kinds if behind in self._waiting[kind]]
+        overdue = [kind for kind in kinds if self._passed_over[kind] >= PATIENCE]
+        batches = [self._batch(kind, max_batch(kind[0])) for kind in overdue or kinds]
+        batch = max(batches, key=lambda rows: sum(map(self._pressing, rows)))
+        batch = self._bearable(batch, len(libraries))
         for work in batch:
             self._take(work)
+        self._remember(batch[0].kind, loaded)
         return batch
 
-    def charge(self, batch: Collection[Work], seconds: float) -> None:
-        """Say how long the device worked on a batch; its libraries share the cost."""
-        share = seconds / max(1, len(batch))
-        for work in batch:
-            self._received[work.library] = self._received.get(work.library, self._floor) + share
-        busy = [self._received[library] for library, queue in self._waiting.items() if queue]
-        if busy:
-            self._floor = max(self._floor, min(busy))
+    def charge(self, batch: Sequence[Work], seconds: float) -> None:
+        """Say how long the device worked on the last batch, once what needs another turn is back."""
+        self._now += seconds
+        self._last_turn[batch[0].model] = self._now
+        kind, rows = batch[0].kind, Counter(work.library for work in batch)
+        if self._loading:
+            self._load_seconds[self._loading] = seconds
+        else:
+            self._costs[kind].learn(len(batch), seconds)
+        alone = {library: min(seconds, self._costs[kind].of(count)) for library, count in rows.items()}
+        if len(rows) == 1:
+            alone = dict.fromkeys(rows, seconds)
+        self._shares.passed(seconds, alone, {library for queues in self._waiting.values() for library in queues})
+
+    # --- choosing ----------------------------------------------------------------------------------
+
+    def _ready(self, loaded: Collection[str]) -> list[Kind]:
+        """The kinds that may run now: those of loaded models, and others whose patience is at its end."""
+        ready = [kind for kind in self._waiting if kind[0] in loaded or self._worth_loading(kind)]
+        return ready or list(self._waiting)
+
+    def _worth_loading(self, kind: Kind) -> bool:
+        came = min(queue[0].since for queue in self._waiting[kind].values())
+        waited = self._now - max(came, self._last_turn.get(kind[0], 0.0))
+        return waited >= RELOAD * self._load_seconds.get(kind[0], UNKNOWN_LOAD)
+
+    def _batch(self, kind: Kind, limit: int) -> list[Work]:
+        """Each library's most pressing work, then each one's second, and so on: those that are behind come first."""
+        ranked: list[tuple[int, float, int, Work]] = []
+        for library, queue in self._waiting[kind].items():
+            lag = self._shares.lag(library)
+            pressing = heapq.nlargest(limit, queue[:LOOKAHEAD], key=self._pressing)
+            ranked += [(place, -lag, work.order, work) for place, work in enumerate(pressing)]
+        return [work for *_, work in sorted(ranked)[:limit]]
+
+    def _pressing(self, work: Work) -> float:
+        age = self._now - work.since + (URGENT if work.urgent else NEWCOMER)
+        return age * age / work.turns
+
+    def _bearable(self, batch: list[Work], libraries: int) -> list[Work]:
+        """The batch without the rows that would make it too long for the library in it that can bear least."""
+        rows = Counter(work.library for work in batch)
+        if len(rows) == 1:
+            return batch
+        cost = self._costs[batch[0].kind]
+        room = {library: cost.of(count) - self._shares.lag(library) for library, count in rows.items()}
+        weakest = min(room, key=lambda library: room[library])
+        own = [work for work in batch if work.library == weakest]
+        others = [work for work in batch if work.library != weakest]
+        while others and cost.of(len(own) + len(others)) > libraries * room[weakest] + 1e-9:
+            others.pop()
+        return own + others
+
+    def _remember(self, chosen: Kind, loaded: Collection[str]) -> None:
+        self._loading = "" if chosen[0] in loaded else chosen[0]
+        self._passed_over = Counter({kind: self._passed_over[kind] + 1 for kind in self._waiting})
+        self._passed_over[chosen] = 0
+
+    # --- the queues --------------------------------------------------------------------------------
+
+    def _all(self) -> Iterator[Work]:
+        return (work for queues in self._waiting.values() for queue in queues.values() for work in queue)
+
+    def _insert(self, work: Work) -> None:
+        self._shares.enter(work.library)
+        insort(self._waiting.setdefault(work.kind, {}).setdefault(work.library, []), work, key=_order)
 
     def _take(self, work: Work) -> None:
-        queue = self._waiting[work.library]
-        queue.remove(work)
-        if not queue:
-            del self._waiting[work.library]
+        queues = self._waiting[work.kind]
+        queues[work.library].remove(work)
+        if not queues[work.library]:
+            del queues[work.library]
+        if not queues:
+            del self._waiting[work.kind]
