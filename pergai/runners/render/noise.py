@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 from scipy import fft, ndimage
 from scipy.spatial import cKDTree
 
 Field = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Maps:
+    """What a texture gives to a surface. Planes are (size, size)."""
+
+    colour: Field
+    """(size, size, 3), sRGB 0-1."""
+    roughness: Field | None = None
+    """0-1."""
+    relief: Field | None = None
+    """Height, in texture widths."""
 
 
 class Noise:

@@ -1,0 +1,71 @@
+"""Painters of textures. What is woven: linen, velvet, silk, denim, gingham."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pergai.runners.render.noise import Field, Maps, Noise, blend, ramp
+
+
+def linen(noise: Noise, base: Field, dark: Field) -> Maps:
+    """Plain weave of uneven threads with slubs."""
+    n = noise.size
+    threads = 220
+    x, y = noise.grid()
+    drift_x, drift_y = noise.cloud(0.15, 2.2) * 0.0016, noise.cloud(0.15, 2.2) * 0.0016
+    u, v = (x + drift_x) * threads, (y + drift_y) * threads
+    warp_thread, weft_thread = np.floor(u).astype(int) % threads, np.floor(v).astype(int) % threads
+    round_u, round_v = np.sin(np.pi * (u % 1)), np.sin(np.pi * (v % 1))
+    over = (warp_thread + weft_thread) % 2 == 0
+    lift = np.where(over, round_u * (0.55 + 0.45 * round_v), round_v * (0.55 + 0.45 * round_u)).astype(np.float32)
+    slub_u = noise.random.normal(0, 1, threads)[warp_thread] + noise.cloud(0.08, 1.5, (20.0, 0.3))
+    slub_v = noise.random.normal(0, 1, threads)[weft_thread] + noise.cloud(0.08, 1.5, (0.3, 20.0))
+    tone = np.where(over, slub_u, slub_v).astype(np.float32)
+    shade = np.clip(0.55 - 0.5 * lift - 0.09 * tone + 0.05 * noise.fine(1.0), 0, 1)
+    colour = blend(base, dark, shade * 0.8)
+    return Maps(
+        np.clip(colour, 0, 1), np.full((n, n), 0.85, np.float32), (0.0011 * lift + 0.0002 * tone).astype(np.float32)
+    )
+
+
+def velvet(noise: Noise, base: Field, dark: Field) -> Maps:
+    """Short pile: almost even, a little lighter and darker where it was stroked, the tips of the pile just to be seen."""
+    stroked = noise.cloud(0.3, 2.4)
+    pile = noise.fine(0.8)
+    colour = blend(base, dark, np.clip(0.35 + 0.07 * stroked + 0.07 * pile, 0, 1))
+    return Maps(np.clip(colour, 0, 1), np.full_like(pile, 0.9), (0.00025 * pile).astype(np.float32))
+
+
+def silk(noise: Noise, base: Field, dark: Field) -> Maps:
+    thread = noise.cloud(0.02, 1.4, (0.05, 4.0))
+    colour = blend(base, dark, ramp(thread, -2, 3) * 0.18)
+    return Maps(np.clip(colour, 0, 1), np.full_like(thread, 0.34))
+
+
+def denim(noise: Noise, base: Field, pale: Field) -> Maps:
+    """Twill: dyed warp over white weft, a diagonal rib, with the streaks of uneven yarn."""
+    x, y = noise.grid()
+    threads = 256
+    u, v = x * threads, y * threads
+    rib = (0.5 + 0.5 * np.sin(2 * np.pi * (u + v) / 2)).astype(np.float32)
+    across = (0.5 + 0.5 * np.sin(2 * np.pi * u)).astype(np.float32)
+    streak = noise.cloud(0.004, 1.3, (1.0, 0.02))
+    worn = noise.cloud(0.25, 2.0)
+    tone = 0.16 + 0.34 * (1 - rib) * across + 0.09 * streak + 0.06 * worn + 0.05 * noise.fine(0.9)
+    colour = blend(base, pale, np.clip(tone, 0, 1))
+    return Maps(np.clip(colour, 0, 1), np.full_like(rib, 0.9), (0.0006 * rib + 0.0002 * across).astype(np.float32))
+
+
+def gingham(noise: Noise, base: Field, white: Field, checks: int = 12) -> Maps:
+    """Woven checks: a dyed thread over a dyed one, over a white one, white over white."""
+    x, y = noise.grid()
+    threads = checks * 2 * 12
+    stripe_x = (np.floor(x * checks * 2) % 2 == 0).astype(np.float32)
+    stripe_y = (np.floor(y * checks * 2) % 2 == 0).astype(np.float32)
+    u, v = x * threads, y * threads
+    over = ((np.floor(u) + np.floor(v)) % 2 == 0).astype(np.float32)
+    dyed = 0.25 * (stripe_x + stripe_y) + 0.5 * np.where(over > 0, stripe_x, stripe_y)
+    lift = np.where(over > 0, np.sin(np.pi * (u % 1)), np.sin(np.pi * (v % 1))).astype(np.float32)
+    tone = dyed - 0.07 * (1 - lift) + 0.02 * noise.fine(1.0)
+    colour = blend(white, base, np.clip(tone, 0, 1).astype(np.float32))
+    return Maps(np.clip(colour, 0, 1), np.full_like(lift, 0.9), (0.0007 * lift).astype(np.float32))

@@ -1,0 +1,163 @@
+"""Painters of textures. What is grown: wood in boards and parquet, paper, leather, moss, leaves, petals, slices of citrus."""
+
+# ruff: noqa: ARG001 - every entry of the table has the same signature
+from __future__ import annotations
+
+import numpy as np
+from scipy import ndimage
+
+from pergai.runners.render.noise import Field, Maps, Noise, blend, ramp, warp
+
+
+def wood(noise: Noise, base: Field, dark: Field) -> Maps:
+    """One wide board: cathedral grain from a slowly bending trunk, fine pores along it."""
+    return _grain(noise, base, dark, noise.cloud(0.5, 3.0, (0.16, 1.0)))
+
+
+def planks(noise: Noise, base: Field, dark: Field, rows: int = 7) -> Maps:
+    """Boards side by side along x, each from another trunk and a little another colour, with dark joints."""
+    n = noise.size
+    maps = _grain(noise, base, dark, noise.cloud(0.5, 3.0, (0.16, 1.0)))
+    y = (np.arange(n) * rows // n).astype(int)
+    inside = (np.arange(n) * rows / n) % 1
+    colour, relief = maps.colour.copy(), maps.relief if maps.relief is not None else np.zeros((n, n), np.float32)
+    rough = maps.roughness if maps.roughness is not None else np.full((n, n), 0.5, np.float32)
+    tone = noise.random.uniform(0.80, 1.12, rows)
+    shift = noise.random.integers(0, n, rows)
+    joint_x = noise.random.integers(0, n, rows)
+    seam = np.exp(-((np.minimum(inside, 1 - inside) * n / rows / 2.2) ** 2)).astype(np.float32)
+    for row in range(rows):
+        rows_here = y == row
+        colour[rows_here] = np.roll(colour[rows_here], shift[row], axis=1) * tone[row]
+        warm = np.array([1.0, 1.0 - 0.02 * noise.random.random(), 1.0 - 0.05 * noise.random.random()], np.float32)
+        colour[rows_here] *= warm
+    gap = np.repeat(seam[:, None], n, axis=1)
+    columns = np.abs((np.arange(n)[None] - joint_x[y][:, None] + n / 2) % n - n / 2)
+    gap = np.maximum(gap, np.exp(-((columns / 2.2) ** 2)).astype(np.float32))
+    colour = blend(colour, dark * 0.25, gap * 0.85)
+    return Maps(np.clip(colour, 0, 1), np.clip(rough + 0.3 * gap, 0, 1), relief - 0.0016 * gap)
+
+
+def _grain(noise: Noise, base: Field, dark: Field, bend: Field) -> Maps:
+    _, y = noise.grid()
+    wobble = noise.cloud(0.06, 2.2, (0.08, 1.0)) * 0.06
+    distance = bend * 1.3 + wobble + 0.25 * np.sin(2 * np.pi * y)
+    rings = (distance * 6.5) % 1.0
+    late = np.where(rings < 0.8, (rings / 0.8) ** 2.2, (1 - rings) / 0.2).astype(np.float32)
+    late = ndimage.gaussian_filter(late, (1.2, 2.5), mode="wrap")
+    streak = noise.cloud(0.012, 1.5, (0.03, 1.0))
+    pores = ramp(noise.cloud(0.004, 1.6, (0.035, 1.0)) + 0.5 * late, 1.5, 2.6)
+    tone = np.clip(0.42 * late + 0.10 * streak + 0.16 * noise.cloud(0.25, 2.0, (0.2, 1.0)) + 0.22, 0, 1)
+    colour = blend(base, dark, tone)
+    colour = blend(colour, dark * 0.55, pores * 0.55)
+    roughness = np.clip(0.42 + 0.12 * late + 0.2 * pores, 0, 1)
+    return Maps(np.clip(colour, 0, 1), roughness, (-0.00016 * pores - 0.00005 * late).astype(np.float32))
+
+
+def herringbone(noise: Noise, base: Field, dark: Field) -> Maps:
+    """Short boards laid at right angles to each other."""
+    n = noise.size
+    maps = _grain(noise, base, dark, noise.cloud(0.4, 3.0, (0.2, 1.0)))
+    turned = np.rot90(maps.colour, axes=(0, 1))
+    width, ratio = n // 16, 4
+    i, j = np.mgrid[0:n, 0:n]
+    a, b = i // width, j // width
+    across = ((b - a) % (2 * ratio)) < ratio
+    first = (b - a) % (2 * ratio)
+    board = np.where(across, a * 7919 + (b - first) * 104729, b * 15485863 + (a - (first - ratio)) * 32452843)
+    tone = (0.82 + 0.32 * ((board * 2654435761 % 2**32) / 2**32)).astype(np.float32)
+    v, u = (i % width) / width, (j % width) / width
+    lengthways = np.where(across, v, u)
+    ends = np.where(across, np.where(first == 0, u, np.where(first == ratio - 1, 1 - u, 1)), 1.0)
+    last = (first - ratio) % ratio
+    ends = np.where(~across, np.where(last == ratio - 1, v, np.where(last == 0, 1 - v, 1.0)), ends)
+    edge = np.minimum(np.minimum(lengthways, 1 - lengthways), ends) * width
+    gap = np.exp(-((edge / 2.0) ** 2)).astype(np.float32)
+    colour = np.where(across[..., None], maps.colour, turned) * tone[..., None]
+    colour = blend(colour, dark * 0.3, gap * 0.8)
+    return Maps(np.clip(colour, 0, 1).astype(np.float32), (0.38 + 0.3 * gap).astype(np.float32), -0.001 * gap)
+
+
+def paper(noise: Noise, base: Field, dark: Field) -> Maps:
+    """Seamless background paper: even, with the faintest tooth."""
+    tone = noise.cloud(0.01, 1.2) * 0.003 + noise.fine(0.9) * 0.004
+    return Maps(np.clip(base + tone[..., None], 0, 1))
+
+
+def kraft(noise: Noise, base: Field, dark: Field) -> Maps:
+    """Unbleached paper: short fibres, darker and lighter, in every direction."""
+    fibres = np.zeros((noise.size,) * 2, np.float32)
+    for reach in ((0.12, 1.0), (1.0, 0.12), (0.3, 0.3)):
+        fibres = fibres + ramp(noise.cloud(0.004, 1.5, reach), 1.9, 2.8)
+    tone = 0.3 + 0.35 * np.clip(fibres, 0, 1) + 0.04 * noise.cloud(0.1, 1.8) + 0.05 * noise.fine(0.8)
+    colour = blend(base, dark, np.clip(tone, 0, 1)) + (0.02 * ramp(noise.cloud(0.004, 1.5), 2.0, 2.8))[..., None]
+    return Maps(np.clip(colour, 0, 1))
+
+
+def leather(noise: Noise, base: Field, dark: Field) -> Maps:
+    """Pebbled hide: soft cushions of two sizes with creases between them, worn shiny on top."""
+    bend_x, bend_y = noise.cloud(0.05, 2.2) * 0.006, noise.cloud(0.05, 2.2) * 0.006
+    crease = np.zeros_like(bend_x)
+    for count, weight in ((5200, 0.75), (20000, 0.45)):
+        distance, _ = noise.cells(count, 2)
+        gap = warp((distance[..., 1] - distance[..., 0]).astype(np.float32), bend_x, bend_y)
+        crease = np.maximum(crease, weight * (1 - ramp(gap, 0.0, 0.34)))
+    crease = ndimage.gaussian_filter(crease, 1.2, mode="wrap")
+    patch = noise.cloud(0.25, 2.2)
+    colour = blend(base, dark, np.clip(0.5 * crease + 0.14 * ramp(patch, -2, 2) + 0.02 * noise.fine(1.0), 0, 1))
+    relief = -0.0016 * crease + 0.0004 * noise.cloud(0.05, 2.4)
+    return Maps(np.clip(colour, 0, 1), np.clip(0.36 + 0.3 * crease, 0, 1), relief.astype(np.float32))
+
+
+def moss(noise: Noise, base: Field, dark: Field) -> Maps:
+    """Cushions of short green pile."""
+    distance, _ = noise.cells(420, 2)
+    cushion = np.clip(1 - distance[..., 0], 0, 1)
+    pile = noise.fine(1.1)
+    tone = 0.5 - 0.35 * cushion + 0.14 * pile + 0.2 * noise.cloud(0.15, 1.8)
+    colour = blend(base, dark, np.clip(tone, 0, 1))
+    relief = 0.008 * cushion + 0.0009 * pile + 0.002 * noise.cloud(0.02, 1.6)
+    return Maps(np.clip(colour, 0, 1), np.full_like(pile, 0.95), relief.astype(np.float32))
+
+
+def citrus(noise: Noise, rind: Field, pulp: Field, segments: int = 10) -> Maps:
+    """A slice, the rind at the rim: pith, ten segments between pale walls, juice sacs that run outward. It does not wrap."""
+    x, y = noise.grid()
+    dx, dy = (x - 0.5) * 2, (y - 0.5) * 2
+    r = np.hypot(dx, dy)
+    turn = np.arctan2(dy, dx) / (2 * np.pi) * segments + 0.05 * noise.cloud(0.4, 3.4)
+    wall = np.abs((turn % 1) - 0.5).astype(np.float32)
+    wall_width = 0.5 - 0.03 / np.clip(r, 0.12, 1)
+    sacs = warp(noise.cloud(0.02, 1.6), 0.03 * dx, 0.03 * dy) * 0.6
+    rays = np.sin(2 * np.pi * (turn * 5 + 0.7 * noise.cloud(0.06, 2.4))).astype(np.float32)
+    flesh = np.clip(0.5 + 0.34 * rays * ramp(r, 0.1, 0.5) + 0.2 * sacs, 0, 1)
+    colour = blend(pulp, np.clip(rind * 0.95, 0, 1), np.clip(flesh * 0.75, 0, 1).astype(np.float32))
+    pale = rind * 0.18 + 0.8
+    pith = ramp((wall - wall_width).astype(np.float32), -0.02, 0.03)
+    pith = np.maximum(pith, np.maximum(ramp(r, 0.83, 0.87), 1 - ramp(r, 0.06, 0.1)))
+    colour = blend(colour, np.broadcast_to(pale, colour.shape), pith)
+    colour = blend(colour, np.broadcast_to(rind, colour.shape), ramp(r, 0.925, 0.95))
+    rough = np.clip(0.2 + 0.45 * pith, 0, 1)
+    return Maps(np.clip(colour, 0, 1), rough.astype(np.float32), (0.004 * flesh * (1 - pith)).astype(np.float32))
+
+
+def leaf(noise: Noise, base: Field, dark: Field) -> Maps:
+    """A leaf, its stalk below: midrib, side veins, a darker rim. It does not wrap."""
+    x, y = noise.grid()
+    side, along = np.abs(x - 0.5), 1 - y
+    midrib = np.exp(-((side / 0.012) ** 2))
+    ribs = np.abs(((along - 0.9 * side) * 11) % 1 - 0.5) * 2
+    veins = np.maximum(midrib, 0.6 * np.exp(-((1 - ribs) / 0.10)) * ramp(0.5 - side, 0.02, 0.2))
+    mottle = 0.5 * noise.cloud(0.15, 1.8) + 0.3 * noise.cloud(0.02, 1.4)
+    tone = 0.2 + 0.16 * mottle + 0.5 * ramp(side, 0.25, 0.5) - 0.14 * (1 - ribs)
+    colour = blend(base, dark, np.clip(tone, 0, 1).astype(np.float32)) + (0.10 * veins)[..., None]
+    return Maps(np.clip(colour, 0, 1).astype(np.float32))
+
+
+def petal(noise: Noise, base: Field, deep: Field) -> Maps:
+    """A petal: deep at its foot, paling outward, with the finest veins. It does not wrap."""
+    x, y = noise.grid()
+    along = 1 - y
+    fan = np.abs(((x - 0.5) / (0.25 + 0.75 * along) * 26 + 0.3 * noise.cloud(0.1, 2.4)) % 1 - 0.5)
+    tone = 0.85 * (1 - ramp(along, 0.0, 0.5)) + 0.10 * fan + 0.06 * noise.cloud(0.2, 2.0)
+    return Maps(np.clip(blend(base, deep, np.clip(tone, 0, 1).astype(np.float32)), 0, 1))
