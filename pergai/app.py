@@ -22,6 +22,7 @@ from litestar.exceptions import HTTPException
 from pergai.api import problems
 from pergai.api.auth import RateLimiter, provide_caller, require_key
 from pergai.api.body import BodyRequest
+from pergai.api.brand import BrandKitController
 from pergai.api.collections import CollectionsController
 from pergai.api.cors import cors_config
 from pergai.api.deadlines import DeadlineProtocol
@@ -46,6 +47,7 @@ from pergai.engine.wire import boot_of
 from pergai.errors import PergaiError
 from pergai.imaging.credentials import load_identity
 from pergai.services.admin import admin_door, duties
+from pergai.services.brand import Brands
 from pergai.services.collections import Collections
 from pergai.services.dispatcher import Dispatcher
 from pergai.services.downloads import Downloads
@@ -103,8 +105,10 @@ def create_app(settings: Settings) -> Litestar:
         categories=catalogue.categories.values(),
         settings=settings,
     )
+    brands = Brands(database, catalogue.scenes)
     generations = Generations(
         database=database,
+        brands=brands,
         catalogue=catalogue,
         providers=providers,
         images=images,
@@ -165,6 +169,7 @@ def create_app(settings: Settings) -> Litestar:
         "signer": signer,
         "dispatcher": dispatcher,
         "products": products,
+        "brands": brands,
         "generations": generations,
         "collections": Collections(database),
         "downloads": Downloads(files),
@@ -186,6 +191,7 @@ def create_app(settings: Settings) -> Litestar:
             list_presets,
             CollectionsController,
             ToolsController,
+            BrandKitController,
             list_providers,
         ],
         request_max_body_size=settings.limits.body_kib * 1024,

@@ -102,19 +102,21 @@ class SceneRequest(JobRequest, kw_only=True):
     shadow: Shadow = "auto"
     pose: Pose = "standing"
     """`lying` is seen from above, `hanging` hangs on a wall, `floating` keeps above the ground; each with its true shadow."""
+    brand_kit: bool = True
+    """Whether the library's brand kit fills what is left out; a preset leaves it aside in any case."""
     relight: Relight = "none"
     """`match` gives the product the colour, level and direction of the scene's light: its pixels then change, and the record
     says so."""
 
     def asked(self) -> dict[str, Any]:
-        fields = super().asked()
-        fields["prompt"] = fields.pop("custom_prompt")
         ids = self.product_ids or ([self.product_id] if self.product_id else [])
         if not ids or (self.product_id and self.product_id != ids[0]):
             detail = "productId is required" if not ids else "productId must be the first of productIds, or be left out"
             raise InvalidRequest(detail, errors=[FieldError("/productId", detail)])
-        fields["product_id"], *further = [parse_id(id) for id in ids]
-        fields["further_ids"] = further
+        self.product_id = ids[0]
+        fields = super().asked()
+        fields["prompt"] = fields.pop("custom_prompt")
+        fields["further_ids"] = [parse_id(id) for id in ids[1:]]
         del fields["product_ids"]
         return fields
 

@@ -1,5 +1,7 @@
 """Presets: what shops ask of a picture."""
 
+from datetime import date
+
 from litestar import get
 
 from pergai.api.problems import problem_responses
@@ -13,7 +15,9 @@ class PresetView(Reply):
     name: str
     description: str
     source: str
-    """Where the shop publishes its rules; it may have changed them since."""
+    """Address of the page where the shop publishes its rules; it may have changed them since."""
+    checked: bool | date
+    """The day the numbers were last compared with that page; false: never, take them for a start and look there."""
     width: int
     height: int
     fill: float
@@ -39,6 +43,7 @@ async def list_presets(catalogue: Catalogue) -> list[PresetView]:
             name=preset.title,
             description=preset.description,
             source=preset.source,
+            checked=preset.checked,
             width=preset.width,
             height=preset.height,
             fill=preset.fill,

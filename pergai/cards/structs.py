@@ -7,6 +7,7 @@ Cards are TOML; unknown fields are errors. `runner` and `family` are keys into c
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -166,7 +167,9 @@ class PresetCard(Card, frozen=True, kw_only=True):
     """What a shop asks of a picture (`configs/presets/<id>.toml`). It fills the fields a request leaves out."""
 
     source: str
-    """Where the shop publishes its rules."""
+    """Address of the page where the shop publishes its rules."""
+    checked: bool | date = False
+    """The day this card was last compared with that page; false: never, its numbers are from memory."""
     order: int = 100
     """Place in the list of presets."""
     width: Annotated[int, msgspec.Meta(ge=64, le=8192)]

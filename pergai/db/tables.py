@@ -68,6 +68,22 @@ class ApiKey(SQLModel, table=True):
     revoked_at: datetime | None = Field(default=None, sa_type=Instant)
 
 
+class BrandKit(SQLModel, table=True):
+    """What a library's scenes take when their requests leave it out."""
+
+    __tablename__ = "brand_kit"
+
+    library: str = Field(primary_key=True)
+    colours: list[str] = Field(default_factory=list, sa_column=Column(JSON, nullable=False))
+    """ "#rrggbb", the most important one first."""
+    scenes: list[str] = Field(default_factory=list, sa_column=Column(JSON, nullable=False))
+    """Ids of scene cards."""
+    safe_area: dict[str, float] | None = Field(default=None, sa_column=Column(JSON(none_as_null=True)))
+    """left, top, width and height over the picture's sides."""
+    updated_at: datetime | None = Field(default=None, sa_type=Instant, nullable=False)
+    """None in a kit that was never stored."""
+
+
 class Image(SQLModel, table=True):
     """A file in a library's storage: an upload or a result. Written after its file is on the disk."""
 

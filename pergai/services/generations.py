@@ -17,7 +17,7 @@ from pergai.cards.catalogue import Catalogue
 from pergai.cards.structs import PipelineCard, Task
 from pergai.db import queue
 from pergai.db.database import Database
-from pergai.db.tables import Generation, IdempotencyKey, Product, Status
+from pergai.db.tables import BrandKit, Generation, IdempotencyKey, Product, Status
 from pergai.errors import (
     Cancelled,
     GenerationNotFound,
@@ -28,8 +28,9 @@ from pergai.errors import (
     StillRunning,
 )
 from pergai.ids import new_id
-from pergai.services import requests, webhooks
+from pergai.services import brand, requests, webhooks
 from pergai.services.backlog import Backlog
+from pergai.services.brand import Brands
 from pergai.services.dispatcher import Dispatcher
 from pergai.services.events import Event, Events, until_ended
 from pergai.services.images import Images
@@ -47,6 +48,7 @@ class Generations:
         self,
         *,
         database: Database,
+        brands: Brands,
         catalogue: Catalogue,
         providers: Providers,
         images: Images,
@@ -55,6 +57,7 @@ class Generations:
         settings: Settings,
     ) -> None:
         self._database = database
+        self._brands = brands
         self._catalogue = catalogue
         self._providers = providers
         self._images = images
@@ -91,7 +94,8 @@ class Generations:
         product = await self._product(library, asked["product_id"])
         provider, pipeline = self._providers.resolve(asked.get("provider"), kind)
         further = [await self._product(library, id) for id in asked.get("further_ids", ())]
-        rows = self._rows(library, kind, asked, product, further, provider, pipeline, waited_for)
+        kit = await self._brands.get(library) if kind == "scene" else BrandKit(library=library)
+        rows = self._rows(library, kind, asked, product, further, kit, provider, pipeline, waited_for)
         return await self._keep(library, rows, idempotency_key, fingerprint, base_url)
 
     async def rerun(
@@ -171,21 +175,26 @@ class Generations:
         asked: Mapping[str, Any],
         product: Any,
         further: Sequence[Any],
+        kit: BrandKit,
         provider: str,
         pipeline: PipelineCard,
         waited_for: bool,
     ) -> list[Generation]:
         most = self._settings.limits.result_megapixels
         preset = requests.preset(asked, self._catalogue.presets)
-        match kind:
-            case "scene":
-                columns = requests.scene(asked, self._catalogue.scenes, preset, pipeline, most, further)
-            case "remove-bg":
-                columns = requests.remove_bg(asked, product, preset, pipeline, most)
-            case "upscale":
-                columns = requests.upscale(asked, product, pipeline, most)
-            case "expand":
-                columns = requests.expand(asked, product, pipeline, most)
+
+        def columns(variant: int) -> dict[str, Any]:
+            match kind:
+                case "scene":
+                    wanted = {**brand.defaults(asked, kit, variant), "variant": variant}
+                    return requests.scene(wanted, self._catalogue.scenes, preset, pipeline, most, further)
+                case "remove-bg":
+                    return requests.remove_bg(asked, product, preset, pipeline, most)
+                case "upscale":
+                    return requests.upscale(asked, product, pipeline, most)
+                case "expand":
+                    return requests.expand(asked, product, pipeline, most)
+
         webhook_url = asked.get("webhook_url")
         if webhook_url:
             webhooks.require_allowed(webhook_url, self._settings.webhooks)
@@ -195,7 +204,6 @@ class Generations:
         if count > self._settings.limits.count:
             raise requests.wrong("/count", f"count must be 1 to {self._settings.limits.count}")
         request_id = new_id()
-        params = columns.pop("params")
         return [
             Generation(
                 library=library,
@@ -211,8 +219,7 @@ class Generations:
                 source_key=product.image_key,
                 source_sha256=product.image_sha256,
                 webhook_url=webhook_url,
-                **columns,
-                params={**params, "variant": variant} if kind == "scene" else params,
+                **columns(variant),
             )
             for variant in range(count)
         ]

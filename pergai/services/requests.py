@@ -13,7 +13,7 @@ from typing import Any
 
 from pergai.cards.choice import choose
 from pergai.cards.structs import PipelineCard, PresetCard, SceneCard
-from pergai.engine.core import ExpandParams, Further, Placement, RemoveBgParams, SceneParams, UpscaleParams
+from pergai.engine.core import Area, ExpandParams, Further, Placement, RemoveBgParams, SceneParams, UpscaleParams
 from pergai.errors import FieldError, InvalidRequest, PergaiError, UnknownScene
 from pergai.imaging.ratios import canvas_size, expand_size, parse_ratio, parse_resolution
 
@@ -53,7 +53,8 @@ def scene(
     max_megapixels: float,
     further: Sequence[Any] = (),
 ) -> dict[str, Any]:
-    """`asked`: scene, prompt, negative_prompt, aspect_ratio, resolution, placement, view, shadow, bit_depth, pose, relight.
+    """`asked`: scene, prompt, negative_prompt, aspect_ratio, resolution, placement, view, shadow, bit_depth, pose, relight,
+    variant, colours, safe_area.
     `further`: rows of the other products.
     """
     asked = _with_preset(asked, preset)
@@ -62,7 +63,9 @@ def scene(
         asked["scene"] = choose(scenes, asked.get("prompt") or "", asked.get("negative_prompt") or "").id
     if not asked.get("scene"):
         choices = ", ".join((CHOSEN, *scenes))
-        raise wrong("/scene", f"scene is required; choose one of {choices}, or give a customPrompt or a preset that has one")
+        raise wrong(
+            "/scene", f"scene is required; choose one of {choices}, or give a customPrompt or a preset that has one"
+        )
     card = scenes.get(asked["scene"])
     if card is None:
         detail = f"{asked['scene'][:100]!r} is not a scene; choose one of {', '.join((CHOSEN, *scenes))}"
@@ -86,6 +89,9 @@ def scene(
         shadow=asked.get("shadow") or "auto",
         pose=_pose(asked),
         relight=asked.get("relight") or "none",
+        variant=asked.get("variant") or 0,
+        colours=tuple(asked.get("colours") or ()),
+        safe_area=Area(**asked["safe_area"]) if asked.get("safe_area") else None,
         further=tuple(
             Further(product=str(row.id), source_key=row.image_key, source_sha256=row.image_sha256) for row in further
         ),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 
 import pytest
 
 from pergai.cards.catalogue import load_catalogue
 from pergai.errors import CardError
-from pergai.paths import Home
+from pergai.paths import Home, packaged
 
 OWN = """
 title = "Our shop"
@@ -29,10 +30,20 @@ def write(home: Home, text: str, name: str = "ours") -> None:
     (home.overlay("presets") / f"{name}.toml").write_text(text)
 
 
-def test_every_preset_says_where_its_rules_stand_and_that_they_change() -> None:
+def test_every_preset_says_where_its_rules_stand_and_when_they_were_compared() -> None:
     presets = load_catalogue().presets
     assert {"amazon", "ebay", "etsy", "google-merchant", "shopify"} <= set(presets)
-    assert all("may have changed" in preset.source for preset in presets.values())
+    assert all(preset.source.startswith("https://") for preset in presets.values())
+    texts = [path.read_text() for path in packaged("configs").glob("presets/*.toml")]
+    assert all("\nchecked = " in text for text in texts), "nobody can forget to say it"
+
+
+def test_a_preset_that_was_compared_says_on_which_day(home: Home) -> None:
+    write(home, OWN)
+    write(home, OWN + "checked = 2026-11-25", "compared")
+    presets = load_catalogue(home).presets
+    assert presets["ours"].checked is False
+    assert presets["compared"].checked == date(2026, 11, 25)
 
 
 def test_a_studios_own_preset_joins_and_replaces(home: Home) -> None:
@@ -51,6 +62,7 @@ def test_a_studios_own_preset_joins_and_replaces(home: Home) -> None:
         (OWN + 'format = "gif"', "format"),
         (OWN + 'background = "mauve"', "background"),
         (OWN.replace("0.7", "1.7"), "fill"),
+        (OWN + 'checked = "yes"', "checked"),
         (OWN + "colour = 1", "colour"),
     ],
 )

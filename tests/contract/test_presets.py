@@ -40,7 +40,8 @@ def test_the_list_says_what_each_shop_asks_and_where_it_says_so(shop: Shop) -> N
     assert min(amazon["width"], amazon["height"]) >= 1000
     assert amazon["fill"] >= 0.85
     assert presets["google-merchant"]["maxBytes"] == 16_000_000
-    assert all(preset["source"] for preset in presets.values())
+    assert all(preset["source"].startswith("https://") for preset in presets.values())
+    assert all(preset["checked"] is False or len(preset["checked"]) == 10 for preset in presets.values())
 
 
 def test_a_cut_out_for_amazon_is_white_and_fills_its_frame(shop: Shop) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import msgspec
 
 from pergai.engine.core import Desk, Job, Outcome, SceneParams
 from pergai.runners.render import reader, relight, shoot
+from pergai.runners.render.brand import branded
 from pergai.runners.render.layers import layered
 from pergai.runners.render.model import Light
 from pergai.runners.render.spec import check
@@ -26,7 +27,8 @@ class Render:
         params = msgspec.convert(job.params, SceneParams)
         models, options = desk.pipeline.models, desk.pipeline.options
         card = desk.scene(params.scene)
-        adjusted = reader.adjust(check(card), params.prompt, params.negative_prompt, reader.own_words(card))
+        photo_set, brand_colours = branded(check(card), params.colours)
+        adjusted = reader.adjust(photo_set, params.prompt, params.negative_prompt, reader.own_words(card))
         if params.shadow == "auto":
             params = replace(params, shadow=adjusted.shadow)
         subject = await take_up(job, desk, params, adjusted.photo_set, models["matte"])
@@ -57,7 +59,13 @@ class Render:
         else:
             desk.progress(0.85, "develop")
             outcome = await desk.cpu(shoot.finish, planned, light, params.bit_depth)
-        details = {**outcome.details, "unusedWords": list(adjusted.unused)} if adjusted.unused else outcome.details
+        details = dict(outcome.details)
+        if adjusted.unused:
+            details["unusedWords"] = list(adjusted.unused)
+        if brand_colours:
+            details["brandColours"] = list(brand_colours)
+        if params.safe_area is not None:
+            details["logoSafeArea"] = asdict(params.safe_area)
         return replace(
             outcome,
             model="+".join((models["matte"], models["engine"])),
