@@ -1,0 +1,78 @@
+"""A diffusion model that leaves the device and comes back, and how much memory its weights take."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import tiny
+import torch
+from bench import apart, card, finish, many, request
+from diffusers import AutoencoderKL, ControlNetModel, UNet2DConditionModel
+
+import benchmarks.random_models as real
+from pergai.cards.catalogue import load_catalogue
+from pergai.engine.device import Movable
+from pergai.runners.diffusion.model import StepModel, load
+from pergai.runners.diffusion.residence import MIB, weights_mib
+
+Fresh = Callable[..., StepModel]
+CARDS = load_catalogue().models
+
+
+@pytest.mark.parametrize("kind", ["sd9", "xl9"])
+def test_put_aside_between_two_steps_it_goes_on_to_the_same_bytes(fresh: Fresh, kind: str) -> None:
+    model = fresh(kind, channels_last=True)
+    assert isinstance(model, Movable)
+    expected = [painted.pixels for painted in finish(model, *many(3))]
+    asked = many(3)
+    model.run(asked)
+    model.park()
+    model.unpark()
+    assert [apart(a.pixels, b) for a, b in zip(finish(model, *asked), expected, strict=True)] == [0, 0, 0]
+    assert model._pipeline.unet.conv_in.weight.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_the_memory_of_a_models_weights_is_that_of_its_files(weights: Path) -> None:
+    """Within the headers of the files and the buffers that are not saved."""
+    for kind in tiny.KINDS:
+        model = load(card(kind), weights / kind, "cpu")
+        assert isinstance(model, StepModel)
+        stored = sum(path.stat().st_size for path in (weights / kind).rglob("*.safetensors")) / MIB
+        assert weights_mib(model._parts()) == pytest.approx(stored, rel=0.1)
+
+
+@pytest.mark.parametrize(("size", "id"), [("sd15", "sd15-inpainting"), ("sdxl", "sdxl-inpainting")])
+def test_what_a_card_states_holds_the_weights_at_their_real_size_and_room_to_work(size: str, id: str) -> None:
+    with torch.device("meta"):
+        unet = UNet2DConditionModel(in_channels=9, out_channels=4, **real.UNETS[size])
+        vae = AutoencoderKL(
+            block_out_channels=(128, 256, 512, 512),
+            down_block_types=("DownEncoderBlock2D",) * 4,
+            up_block_types=("UpDecoderBlock2D",) * 4,
+            layers_per_block=2,
+            latent_channels=4,
+        )
+        painter = weights_mib([unet, vae]) / 2  # half precision
+        base = UNet2DConditionModel(in_channels=4, out_channels=4, **real.UNETS[size])
+        net = weights_mib([ControlNetModel.from_unet(base, load_weights_from_unet=False)]) / 2
+    assert painter * 1.2 < CARDS[id].memory_mib
+    stated = CARDS[f"controlnet-depth-{size}"]
+    assert net * 1.2 < stated.memory_mib < net * 3
+    for file in stated.files:
+        if file.bytes:
+            assert net == pytest.approx(file.bytes / MIB, rel=0.01)
+
+
+@pytest.mark.parametrize("id", [card.id for card in CARDS.values() if card.family == "lora" and card.files])
+def test_a_lora_takes_what_its_file_holds(id: str) -> None:
+    assert CARDS[id].memory_mib == pytest.approx(CARDS[id].files[0].bytes / MIB, rel=0.02)
+
+
+def test_a_request_under_way_survives_a_model_that_was_dropped_and_loaded_again(fresh: Fresh) -> None:
+    expected = finish(fresh("sd9"), request())[0].pixels
+    first, second, asked = fresh("sd9"), fresh("sd9"), request()
+    first.run([asked])
+    first.run([asked])
+    assert apart(finish(second, asked)[0].pixels, expected) == 0
