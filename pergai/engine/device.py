@@ -187,10 +187,15 @@ class DeviceLoop(threading.Thread):
 
     def _ensure(self, name: str, pinned: Collection[str] = ()) -> Model:
         if name not in self._models:
+            # Taken out before others are put aside, which would drive it out of the host's memory.
+            aside, mib = self._parked.pop(name, None), self._host.leave(name)
             for victim in self._residency.victims(name, self._stated_mib(name), pinned):
                 self._evict(victim)
             started = time.monotonic()
-            model, mib = self._brought_back(name) or self._load(name)
+            model = self._brought_back(aside)
+            if model is None:
+                del aside
+                model, mib = self._load(name)
             self._models[name] = model
             self._residency.enter(name, mib)
             self._expected.discard(name)
@@ -198,18 +203,15 @@ class DeviceLoop(threading.Thread):
         self._residency.touch(name)
         return self._models[name]
 
-    def _brought_back(self, name: str) -> tuple[Any, int] | None:
-        """A model from the host's memory; None when it is not there, or too large for the device as it is now."""
-        model, mib = self._parked.pop(name, None), self._host.leave(name)
-        if model is None:
-            return None
-        try:
-            model.unpark()
-        except MemoryError:
-            del model
-            self._release()
-            return None
-        return model, mib
+    def _brought_back(self, aside: Any) -> Any:
+        """A model from the host's memory; None when it was not there, or is too large for the device as it is now."""
+        if aside is not None:
+            try:
+                aside.unpark()
+            except MemoryError:
+                self._release()
+                return None
+        return aside
 
     def _evict(self, name: str) -> None:
         model, mib = self._models.pop(name), self._residency.leave(name)
