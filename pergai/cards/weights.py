@@ -91,10 +91,7 @@ def verify(card: ModelCard, folder: Path) -> list[str]:
     if isinstance(card.source, BuiltinSource):
         missing = importlib.util.find_spec(card.source.package) is None
         return [f"the Python package {card.source.package} is not installed"] if missing else []
-    stamp = _read_stamp(folder)
-    expected = card.files or tuple(
-        WeightFile(name=name, sha256=seen.sha256, bytes=seen.bytes) for name, seen in stamp.items()
-    )
+    expected = _expected(card, _read_stamp(folder))
     if not expected:
         return ["nothing has been pulled"]
     problems = [problem for file in expected if (problem := _problem(file, folder))]
@@ -109,19 +106,21 @@ def status(card: ModelCard, folder: Path) -> Status:
     if isinstance(card.source, BuiltinSource):
         return "missing" if verify(card, folder) else "present"
     stamp = _read_stamp(folder)
-    names = [file.name for file in card.files] or list(stamp)
+    expected = _expected(card, stamp)
+    names = [file.name for file in expected]
     if not names or not all((folder / name).is_file() for name in names):
         return "missing"
     seen = {
         name: stamp[name] if name in stamp and _unchanged(folder / name, stamp[name]) else look(folder / name)
         for name in names
     }
-    if seen != stamp and not card.files:  # only the stamp knew what they were
-        return "damaged"
-    if seen != stamp:
+    wrong = [file.name for file in expected if _mismatch(file, seen[file.name])]
+    named = {file.name for file in card.files if file.sha256 or file.md5}
+    # What only the stamp knows must not be learnt anew from a file that has changed.
+    if seen != stamp and named.issuperset(wrong):
         with contextlib.suppress(OSError):  # a read-only folder: it is hashed each time instead
             _write_stamp(folder, seen)
-    return "damaged" if any(_mismatch(file, seen[file.name]) for file in card.files) else "present"
+    return "damaged" if wrong else "present"
 
 
 def unpinned(card: ModelCard) -> str:
@@ -224,6 +223,18 @@ def _put_in_place(seen: dict[str, Seen], staging: Path, folder: Path) -> None:
         (staging / name).replace(folder / name)
     _write_stamp(folder, seen)
     _sync(folder)
+
+
+def _expected(card: ModelCard, stamp: dict[str, Seen]) -> list[WeightFile]:
+    """What must lie in the folder. Where the card names no hash, what the first pull brought is trusted from then on."""
+    if not card.files:
+        return [WeightFile(name=name, sha256=seen.sha256, bytes=seen.bytes) for name, seen in stamp.items()]
+    return [
+        msgspec.structs.replace(file, sha256=stamp[file.name].sha256)
+        if not (file.sha256 or file.md5) and file.name in stamp
+        else file
+        for file in card.files
+    ]
 
 
 def _problem(file: WeightFile, folder: Path) -> str | None:

@@ -227,6 +227,19 @@ def test_files_put_there_by_hand_count_once_they_are_hashed(tmp_path: Path, serv
     assert (folder / ".verified.json").is_file()
 
 
+def test_a_file_without_a_hash_is_trusted_as_it_first_came(tmp_path: Path, server: Server) -> None:
+    files = (WeightFile(name="model.bin", sha256=SHA256), WeightFile(name="config.json"))
+    model = card(UrlSource(urls={"model.bin": server.url, "config.json": server.url}), files=files)
+    folder = pull(model, tmp_path)
+    config = folder / "config.json"
+    config.touch()
+    assert status(model, folder) == "present"
+    config.write_bytes(b"{}")
+    assert status(model, folder) == "damaged"
+    assert status(model, folder) == "damaged"  # also when asked again
+    assert "config.json has sha256" in verify(model, folder)[0]
+
+
 def test_a_card_with_a_new_hash_makes_old_weights_damaged(tmp_path: Path, server: Server) -> None:
     folder = pull(from_url(server), tmp_path)
     newer = from_url(server, files=(WeightFile(name="model.bin", sha256="1" * 64),))
@@ -283,4 +296,4 @@ def test_every_packaged_card_names_hashes_or_at_least_a_commit() -> None:
     for model in load_catalogue().models.values():
         commit = isinstance(model.source, HubSource) and len(model.source.revision) == 40
         assert isinstance(model.source, BuiltinSource) or model.files or commit, model.id
-        assert all(file.sha256 or file.md5 for file in model.files), model.id
+        assert commit or all(file.sha256 or file.md5 for file in model.files), model.id
