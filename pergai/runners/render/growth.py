@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from pergai.runners.render.geometry import Array, Mesh, block, join, moved, sheet, with_normals
+from pergai.runners.render.geometry import Array, Mesh, block, join, moved, scaled, sheet, with_normals
 
 
 def blade(length: float, width: float, droop: float = 0.3, fold: float = 0.15, n: int = 13, blunt: float = 0.8) -> Mesh:
@@ -144,15 +144,17 @@ def lawn(width: float, depth: float, height: float, random: np.random.Generator)
 
 
 def shingle(width: float, depth: float, radius: float, random: np.random.Generator) -> Mesh:
-    """A bed of pebbles, as close as they lie, over the plane z = 0. Each takes its uv from another place."""
+    """A bed of pebbles, as close as they lie, over the plane z = 0: a score of stones, turned and scaled. Each takes its uv
+    from another place."""
+    stones = [pebble(radius, float(random.uniform(0.4, 0.6)), random, 11) for _ in range(20)]
     step = radius * 1.5
     parts = []
-    for level, share in ((0.0, 1.0), (0.55, 0.5)):
+    for level, share in ((0.0, 1.0), (0.55, 0.45)):
         for y in np.arange(-depth / 2, depth / 2, step * 0.87):
             for x in np.arange(-width / 2, width / 2, step):
                 if random.random() > share:
                     continue
-                stone = pebble(radius * float(random.uniform(0.7, 1.15)), float(random.uniform(0.4, 0.6)), random, 13)
+                stone = scaled(stones[int(random.integers(len(stones)))], float(random.uniform(0.7, 1.15)))
                 where = (x + random.normal(0, 0.25) * step, y + random.normal(0, 0.25) * step, radius * (level - 0.75))
                 stone = moved(stone, where, float(random.uniform(0, 360)), float(random.uniform(-14, 14)))
                 parts.append(replace(stone, uv=stone.uv + random.random(2).astype(np.float32) * 3))
