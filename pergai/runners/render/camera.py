@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -49,6 +49,12 @@ class View:
         x = self.centre[0] + self.focal * (p @ np.asarray(self.right)) / depth
         y = self.centre[1] - self.focal * (p @ np.asarray(self.up)) / depth
         return np.stack([x, y], -1)
+
+    def enlarged(self, width: int, height: int) -> View:
+        """The same view with other pixels."""
+        factor = width / self.width
+        centre = (self.centre[0] * factor, self.centre[1] * height / self.height)
+        return replace(self, focal=self.focal * factor, centre=centre, width=width, height=height)
 
 
 def aim(

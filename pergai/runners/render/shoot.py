@@ -19,6 +19,7 @@ from pergai.imaging.picture import RGB, Alpha, Deep
 from pergai.runners.render import card as cards
 from pergai.runners.render import develop, lights, pose, stage
 from pergai.runners.render.camera import View, aim
+from pergai.runners.render.enlarge import enlarged, textured
 from pergai.runners.render.model import Light, Take
 from pergai.runners.render.spec import PhotoSet
 from pergai.runners.render.subject import Subject
@@ -27,7 +28,7 @@ from pergai.runners.render.variation import variation, varied
 Floats = npt.NDArray[np.float32]
 
 LIGHT_PIXELS = 1024
-"""Light is rendered at no more than this squared; larger pictures are enlarged from it."""
+"""Light is rendered at no more than this squared; larger pictures are enlarged from it (see `enlarge`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +88,7 @@ def plan(
         samples=samples,
         depth=depth,
         seed=seed,
+        detail=None if factor == 1.0 or photo_set.look.seamless else camera.enlarged(params.width, params.height),
     )
     own = {id(body.mesh) for body in bodies}
     bare = replace(take, solids=tuple(solid for solid in take.solids if id(solid[0]) not in own))
@@ -129,7 +131,11 @@ def ground(plan: Plan, light: Light) -> Floats:
     colour = fill_behind(light.colour, plan.hidden)
     white = lights.level(plan.photo_set)
     colour = develop.with_bokeh(colour, plan.photo_set.bokeh, white, random)
-    picture = _enlarged(develop.tone(colour, look, white), width, height)
+    picture = develop.tone(colour, look, white)
+    if light.detail is None:
+        picture = enlarged(picture, width, height)
+    else:
+        picture = textured(picture, light.albedo, light.detail, plan.hidden)
     picture = develop.vignetted(picture, look.vignette)
     deviation = float(np.clip(plan.subject.noise, 0.5, 3.0)) * look.grain
     return np.clip(develop.grained(picture, deviation, random), 0, 1)
@@ -139,7 +145,7 @@ def seamless_ground(plan: Plan, light: Light) -> Floats:
     """White with nothing but the shadow, also where the product will hide it."""
     height, width = plan.subject.placed.alpha.shape
     colour, albedo = fill_behind(light.colour, plan.hidden), fill_behind(light.albedo, plan.hidden)
-    return _enlarged(develop.seamless(colour, albedo, plan.hidden), width, height)
+    return enlarged(develop.seamless(colour, albedo, plan.hidden), width, height)
 
 
 def _bodies(subject: Subject, factor: float, camera: View) -> list[cards.Card]:
@@ -156,15 +162,3 @@ def _at(foreground: RGB, alpha: Alpha, factor: float) -> tuple[RGB, Alpha]:
     small = Image.fromarray(np.dstack([foreground, alpha])).resize(size, Image.Resampling.BOX)
     pixels = np.asarray(small)
     return np.ascontiguousarray(pixels[..., :3]), np.ascontiguousarray(pixels[..., 3])
-
-
-def _enlarged(picture: Floats, width: int, height: int) -> Floats:
-    if picture.shape[:2] == (height, width):
-        return picture
-    planes = [
-        np.asarray(
-            Image.fromarray(np.ascontiguousarray(picture[..., c])).resize((width, height), Image.Resampling.BICUBIC)
-        )
-        for c in range(picture.shape[2])
-    ]
-    return np.asarray(np.clip(np.stack(planes, -1), 0, 1), np.float32)
