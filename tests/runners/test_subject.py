@@ -34,6 +34,10 @@ def shape(draw_it: str, size: tuple[int, int] = (200, 200)) -> Alpha:
         draw.line([(20, 180), (180, 20)], fill=255, width=14)
     elif draw_it == "box":
         draw.rectangle([50, 40, 150, 180], fill=255)
+    elif draw_it == "headphones":
+        draw.arc([40, 20, 160, 220], 180, 360, fill=255, width=10)
+        draw.ellipse([30, 110, 60, 190], fill=255)
+        draw.ellipse([140, 100, 170, 180], fill=255)
     elif draw_it == "cylinder":
         draw.rectangle([50, 40, 150, 160], fill=255)
         draw.ellipse([50, 130, 150, 190], fill=255)
@@ -55,6 +59,7 @@ def photo(alpha: Alpha, colour: tuple[int, int, int] = (40, 90, 160)) -> Photo:
         ("box", "front", "photo", "a straight foot"),
         ("cylinder", "three-quarter", "photo", "a round foot"),
         ("pen", "top", "photo", "lies askew"),
+        ("headphones", "front", "default", "none"),
     ],
 )
 def test_the_photo_tells_how_it_was_taken(product: str, view: str, decided_by: str, evidence: str) -> None:

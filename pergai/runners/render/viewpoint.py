@@ -8,12 +8,17 @@ import numpy as np
 
 from pergai.engine.core import Pose
 from pergai.imaging.picture import Alpha
-from pergai.imaging.placement import bounding_box
 from pergai.runners.render.camera import DecidedView, photographed_pitch
 from pergai.runners.render.spec import PhotoSet
 
 THREE_QUARTER = 14.0
 """Degrees: photographed from farther above than this, it is no front view any more."""
+
+
+SLENDER = 3.0
+"""Longer than wide, as deviations along and across."""
+ASKEW = 20.0
+"""Degrees from upright and from level."""
 
 
 class Viewpoint(NamedTuple):
@@ -62,12 +67,10 @@ def _pitched(choice: str, by: str, photo_set: PhotoSet, tilt: float | None) -> t
 
 
 def lies_askew(alpha: Alpha) -> bool:
-    """Whether the silhouette is that of something slender whose weight is nowhere near what it would stand on."""
-    box = bounding_box(alpha, 128)
-    if box is None or min(box.width, box.height) < 16:
+    """Whether the silhouette is that of something long and slender, neither upright nor level."""
+    rows, columns = np.nonzero(alpha >= 128)
+    if len(rows) < 256:
         return False
-    solid = alpha[box.top : box.bottom, box.left : box.right] >= 128
-    foot = np.flatnonzero(solid[-max(2, box.height // 25) :].any(axis=0))
-    centre = float(solid.sum(axis=0) @ np.arange(box.width)) / max(int(solid.sum()), 1)
-    beside = max(float(foot[0]) - centre, centre - float(foot[-1]))
-    return bool(beside > 0.2 * box.width and solid.mean() < 0.4)
+    spread, axes = np.linalg.eigh(np.cov(columns, rows))
+    angle = float(np.degrees(np.arctan2(abs(axes[1, 1]), abs(axes[0, 1]))))
+    return bool(spread[1] > SLENDER**2 * spread[0] and ASKEW <= angle <= 90 - ASKEW)
