@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import math
 import re
 import tempfile
 from collections.abc import Callable, Sequence
@@ -23,7 +24,9 @@ if TYPE_CHECKING:
     from pergai.paths import Home
     from pergai.settings import Settings
 
-PREVIEW_QUALITY = 85
+PREVIEW_QUALITY, SHEET_QUALITY = 85, 84
+SHEET_WIDTH = 1760
+"""Pixels, of a contact sheet."""
 _FIELD = re.compile(r"\bset(?:\.\w+|\[\d+\])*")
 _UNKNOWN = re.compile(r"unknown field `(?P<name>\w+)`")
 
@@ -85,6 +88,9 @@ def _located(scene: str, error: CardError, paths: Home) -> str:
 @click.argument("ids", nargs=-1)
 @click.option("--product", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A photo or a cut-out.")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), default=Path("previews"), show_default=True)
+@click.option(
+    "--sheet", type=click.Path(dir_okay=False, path_type=Path), help="The contact sheet; sheet.jpg in the folder."
+)
 @click.option("--size", type=click.IntRange(64, 4096), default=400, show_default=True, help="Pixels a side.")
 @click.option("--pipeline", default="render", show_default=True, help="Which pipeline card renders.")
 @click.option("--seed", type=int, default=1, show_default=True)
@@ -93,13 +99,14 @@ def render(
     ids: tuple[str, ...],
     product: Path | None,
     out: Path,
+    sheet: Path | None,
     size: int,
     pipeline: str,
     seed: int,
     home: Path | None,
     config: str | None,
 ) -> None:
-    """Render scenes (all, or IDS) with a product into a folder, and a contact sheet of them."""
+    """Render scenes (all, or IDS) with a product into a folder, and a contact sheet of all that lie there."""
     from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
 
     from pergai.cards.catalogue import load_catalogue
@@ -123,7 +130,8 @@ def render(
         jobs = [_job(id, photo, Path(folder), size, pipeline, seed) for id in chosen]
         results = asyncio.run(_run(settings, jobs, lambda: bar.advance(task)))
         pictures = {id: Path(job.target) for id, job in zip(chosen, jobs, strict=True) if not results[job.id].error}
-        _save(pictures, out, size)
+        _save(pictures, out)
+    _contact_sheet(tuple(catalogue.scenes), out, sheet or out / "sheet.jpg")
     for id, job in zip(chosen, jobs, strict=True):
         if results[job.id].error:
             click.echo(f"{id}: {results[job.id].error}: {results[job.id].detail}", err=True)
@@ -191,15 +199,25 @@ async def _run(settings: Settings, jobs: Sequence[Job], advance: Callable[[], No
     return results
 
 
-def _save(pictures: dict[str, Path], out: Path, size: int) -> None:
-    """Small WebP files, and one sheet of them all."""
+def _save(pictures: dict[str, Path], out: Path) -> None:
+    """Small WebP files."""
     from PIL import Image
 
-    columns = max(1, min(6, len(pictures)))
-    rows = -(-len(pictures) // columns)
-    sheet = Image.new("RGB", (columns * size, max(1, rows) * size), "white")
-    for number, (id, path) in enumerate(pictures.items()):
-        picture = Image.open(path).convert("RGB")
-        picture.save(out / f"{id}.webp", quality=PREVIEW_QUALITY, method=6)
-        sheet.paste(picture, (number % columns * size, number // columns * size))
-    sheet.save(out / "sheet.jpg", quality=90)
+    for id, path in pictures.items():
+        with Image.open(path) as picture:
+            picture.convert("RGB").save(out / f"{id}.webp", quality=PREVIEW_QUALITY, method=6)
+
+
+def _contact_sheet(ids: Sequence[str], folder: Path, sheet: Path) -> None:
+    """One picture of all the scenes that have one in a folder, half again as many beside each other as below."""
+    from PIL import Image
+
+    tiles = [path for id in ids if (path := folder / f"{id}.webp").is_file()]
+    columns = max(1, math.ceil(math.sqrt(1.5 * len(tiles))))
+    side = min(400, SHEET_WIDTH // columns)
+    whole = Image.new("RGB", (columns * side, max(1, -(-len(tiles) // columns)) * side), "white")
+    for number, path in enumerate(tiles):
+        with Image.open(path) as tile:
+            small = tile.convert("RGB").resize((side, side), Image.Resampling.LANCZOS)
+        whole.paste(small, (number % columns * side, number // columns * side))
+    whole.save(sheet, quality=SHEET_QUALITY, optimize=True, progressive=True)
