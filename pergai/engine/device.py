@@ -32,6 +32,15 @@ class Movable(Protocol):
         ...
 
 
+@runtime_checkable
+class Warmable(Protocol):
+    """A model whose first runs are slow."""
+
+    def warm_up(self) -> None:
+        """Have them behind it."""
+        ...
+
+
 class Watcher(Protocol):
     """Told what the device does; called on the device thread."""
 
@@ -238,7 +247,9 @@ class DeviceLoop(threading.Thread):
 
     def _warm_up(self, name: str) -> None:
         try:
-            self._ensure(name, pinned=self._warm)
+            model = self._ensure(name, pinned=self._warm)
+            if isinstance(model, Warmable):
+                model.warm_up()
         except Exception as error:  # the first job that needs it is told; a server without it still serves others
             log.warning("%s could not be loaded at the start: %s", name, error)
 

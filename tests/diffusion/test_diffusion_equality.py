@@ -10,6 +10,7 @@ import torch
 from bench import apart, device, finish, many, relative, request, stock, work
 
 from pergai.runners.diffusion.model import StepModel
+from pergai.runners.diffusion.request import Request
 from pergai.runners.diffusion.schedulers import SCHEDULERS
 
 EVERY = [("sd9", *rest) for rest in itertools.product(SCHEDULERS, (1.0, 7.5), (1.0, 0.6))]
@@ -79,6 +80,18 @@ def test_a_fixed_batch_size_makes_a_picture_the_same_bytes_in_any_company(fresh)
     model = fresh("sd9", max_batch=4, deterministic=True)
     alone = [finish(model, asked)[0].pixels for asked in many(4)]
     together = [painted.pixels for painted in finish(model, *many(4))]
+    assert [apart(a, b) for a, b in zip(alone, together, strict=True)] == [0, 0, 0, 0]
+
+
+def test_with_a_fixed_batch_size_shortcuts_keep_their_bytes_in_any_company_too(fresh) -> None:  # type: ignore[no-untyped-def]
+    model = fresh("xl9", max_batch=4, deterministic=True)
+
+    def several() -> list[Request]:
+        ways = ({"deep_cache": 2}, {"gate": 0.5}, {}, {"deep_cache": 3})
+        return [request(steps=5, seed=seed, **way) for seed, way in enumerate(ways)]
+
+    alone = [finish(model, asked)[0].pixels for asked in several()]
+    together = [painted.pixels for painted in finish(model, *several())]
     assert [apart(a, b) for a, b in zip(alone, together, strict=True)] == [0, 0, 0, 0]
 
 

@@ -46,6 +46,14 @@ def test_a_faster_way_paints_the_same_picture(
         assert forward.is_fast
 
 
+def test_a_warm_model_has_run_at_each_of_its_batch_sizes(fresh: Fresh) -> None:
+    model = fresh("sd9", compile="eager", rows=[2, 4], warm_shapes=[[64, 64], [32, 64]])
+    seen: list[tuple[int, ...]] = []
+    model._denoiser._forward = lambda sample, *_, **__: seen.append(tuple(sample.shape)) or (sample[:, :4],)
+    model.warm_up()
+    assert seen == [(2, 9, 8, 8), (4, 9, 8, 8), (2, 9, 4, 8), (4, 9, 4, 8)]
+
+
 def test_weights_in_eight_bits_take_less_memory_and_lose_a_little(fresh: Fresh, models: dict[str, StepModel]) -> None:
     small = fresh("sd9", fp8=True)
 

@@ -176,11 +176,19 @@ def test_memory_that_runs_out_drives_out_others_but_no_companion() -> None:
 
 
 def test_warm_models_are_there_before_anything_is_asked_and_a_missing_one_holds_nobody_up() -> None:
-    models = {"a": Lamp(), "gone": ModelUnavailable("not pulled"), "b": Lamp()}
+    class Stove(Lamp):
+        warm = False
+
+        def warm_up(self) -> None:
+            self.warm = True
+
+    stove = Stove()
+    models = {"a": Lamp(), "gone": ModelUnavailable("not pulled"), "b": stove}
     with device(models, warm=("a", "gone", "b")) as (loop, diary, made):
         assert asked(loop, "a") == 0
         assert made == ["a", "gone", "b"]
         assert diary.loads == ["a", "b"]
+        assert stove.warm
 
 
 def test_files_of_a_model_that_is_not_there_are_read_ahead_once_while_the_device_is_busy() -> None:

@@ -49,6 +49,8 @@ class Ways:
     """The autoencoder's decoder."""
     context: Callable[[], AbstractContextManager[None]] = nullcontext
     """Entered around each step."""
+    shapes: tuple[tuple[int, int], ...] = ()
+    """(height, width) of pictures that are painted often: compiled or recorded for before anybody asks."""
 
     @property
     def wants_sizes(self) -> bool:
@@ -59,9 +61,10 @@ class Ways:
 def ways(card: ModelCard, pipeline: Any, dtype: torch.dtype) -> Ways:
     """What a card's switches make of a pipeline, whose parts may be changed in place.
 
-    `card.options`: `channels_last` (bool); `compile` (how torch.compile runs the UNet: a mode, or a backend), `graphs` (bool:
-    CUDA graphs of the plain UNet instead), `attention` (a kernel of scaled_dot_product_attention), `fp8` (bool),
-    `compile_vae` (as `compile`). Raises CardError for a way there is none of.
+    `card.options`: `channels_last` (bool); `compile` (how torch.compile runs the UNet: a mode, or a backend), `graphs`
+    (bool: CUDA graphs of the plain UNet instead), `attention` (a kernel of scaled_dot_product_attention), `fp8` (bool),
+    `compile_vae` (as `compile`), `warm_shapes` (list of [height, width], see `Ways.shapes`). Raises CardError for a way
+    there is none of.
     """
     options = card.options
     if options.get("channels_last", torch.device(pipeline.device).type == "cuda"):
@@ -80,7 +83,12 @@ def ways(card: ModelCard, pipeline: Any, dtype: torch.dtype) -> Ways:
     kernel = str(options.get("attention", ""))
     if kernel and kernel not in ATTENTION:
         raise CardError(f"models/{card.id}.toml: options.attention: {kernel!r} is not one of {', '.join(ATTENTION)}")
-    return Ways(forward=forward, decode=decode, context=partial(attention, kernel) if kernel else nullcontext)
+    return Ways(
+        forward=forward,
+        decode=decode,
+        context=partial(attention, kernel) if kernel else nullcontext,
+        shapes=tuple((int(height), int(width)) for height, width in options.get("warm_shapes", ())),
+    )
 
 
 def compiled(forward: Forward, how: str, card: str) -> Forward:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -45,6 +46,8 @@ class StepModel:
         ways: Ways | None = None,
     ) -> None:
         ways = ways or Ways()
+        self._ways = ways
+        self._rows = tuple(rows)
         self.max_batch = max_batch
         self._limit = max_batch
         self._calm = 0
@@ -72,6 +75,20 @@ class StepModel:
             state = _state(request)
             request.report(min(1.0, (state.index + 1) / (len(state.timesteps) + 1)))
         return results
+
+    def warm_up(self) -> None:
+        """Run the UNet once at each of its batch sizes, so that no request waits for a compiler. Nothing to do where it is
+        run as it is."""
+        if not self._ways.wants_sizes:
+            return
+        for height, width in self._ways.shapes:
+            blank = np.full((height, width, 3), 127, np.uint8)
+            for rows in self._rows:
+                batch = [
+                    Request(image=blank, mask=blank[..., 0], prompt="", seed=seed, steps=1, guidance=2.0)
+                    for seed in range(max(1, rows // 2))
+                ]
+                self.run(batch)
 
     def park(self) -> None:
         """Move the weights into the host's memory, pinned where there is a GPU to fetch them back."""
