@@ -1,13 +1,17 @@
-"""One bad job fails alone: its neighbours complete, and the queue goes on."""
+"""One bad job fails alone: its neighbours complete, and the queue goes on. `PERGAI_TEST_BATCHES` poisons more."""
 
 from __future__ import annotations
 
 import os
+import random
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from drills.poison import fail_alone
 from studio import Orders, Studio, small_photo
+
+BATCHES = int(os.environ.get("PERGAI_TEST_BATCHES", "200"))
 
 
 def vanish(file: Path) -> None:
@@ -41,3 +45,8 @@ def test_a_source_that_was_spoilt_on_the_disk_fails_its_own_job_only(
     assert records[bad]["status"] == "failed"
     assert records[bad]["error"]["code"] == "source_unreadable"
     assert {records[id]["status"] for id in studio.promised} == {"completed"}
+
+
+@pytest.mark.slow
+def test_a_poisoned_job_in_a_batch_of_eight_fails_alone() -> None:
+    fail_alone(BATCHES, random.Random(20261125))
