@@ -11,7 +11,7 @@ export PERGAI_HOME ?= $(CURDIR)/data
 PACKAGES := $(VENV)/.packages
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve doctor test test-fast lint format
+.PHONY: help install demo serve doctor test test-fast campaign lint format
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -29,13 +29,16 @@ doctor: install ## What this machine lacks
 	$(BIN)/pergai doctor
 
 # Tests use the weights that `make install` fetched.
-test test-fast: export PERGAI_WEIGHTS ?= $(PERGAI_HOME)/weights
+test test-fast campaign: export PERGAI_WEIGHTS ?= $(PERGAI_HOME)/weights
 
 test: install lint ## Everything: linters, types, layers, tests on real weights
 	$(BIN)/pytest
 
 test-fast: install ## The tests that take less than about ten seconds each
 	$(BIN)/pytest -m "not slow"
+
+campaign: install ## The reliability drills at length (OPTIONS="--kills 1000 --minutes 60")
+	$(BIN)/python -m benchmarks.reliability $(OPTIONS)
 
 lint: $(PACKAGES) ## Style, types, import layers, the Dockerfile
 	$(BIN)/ruff check .

@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from typing import TypeAlias
 
+import httpx
+from server import Server
 from studio import Orders, Studio
 
 from drills import Done, nobody
@@ -48,6 +50,21 @@ def keep_promises_through_kills(
     orders.finish()
     studio.server.wait_ready()
     studio.check_nothing_lost_and_nothing_twice()
+
+
+def unready_and_ready_again(server: Server, done: Done = nobody) -> tuple[float, float]:
+    """Kill the engine process of an idle server: the seconds until `/readyz` says so, and until it is ready again."""
+    died = server.kill9_engine()
+    started = time.monotonic()
+    with httpx.Client(base_url=server.url) as client:
+        while client.get("/readyz").json()["status"] == "ready":
+            time.sleep(0.01)
+            assert time.monotonic() - started < 30, "nobody noticed"
+        unready = time.monotonic() - started
+        server.wait_ready()
+        assert client.get("/readyz").json()["enginePid"] not in (None, died)
+    done()
+    return unready, time.monotonic() - started
 
 
 def kill_with_jobs_inside(studio: Studio, kill: Kill) -> None:

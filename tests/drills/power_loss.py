@@ -43,6 +43,11 @@ class Story:
     recording: bytes
     promises: list[Promise] = field(default_factory=list)
 
+    @property
+    def changes(self) -> int:
+        """How many are recorded."""
+        return sum(1 for _ in _ops(self.recording))
+
 
 def record_a_day(planted: str = "", jobs: int = 6) -> Story:
     """A new server's first start, uploads, products, jobs and deletions, up to its end by SIGTERM."""
