@@ -104,6 +104,12 @@ class SceneRequest(JobRequest, kw_only=True):
     """`lying` is seen from above, `hanging` hangs on a wall, `floating` keeps above the ground; each with its true shadow."""
     brand_kit: bool = True
     """Whether the library's brand kit fills what is left out; a preset leaves it aside in any case."""
+    lock_camera: bool = False
+    """The same set, camera and light for every product, whatever its shape or photo: for the pages of a catalogue. With the
+    same `seed` (0 when it is left out), backgrounds are the same to the byte wherever the product changes nothing."""
+    real_height_mm: Annotated[float, Meta(gt=0, le=100000)] | None = None
+    """The product's real height: its size in the picture then follows from the scene's `frameMm`, which the picture's height
+    shows at the product."""
     relight: Relight = "none"
     """`match` gives the product the colour, level and direction of the scene's light: its pixels then change, and the record
     says so."""

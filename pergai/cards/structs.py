@@ -156,6 +156,8 @@ class SceneCard(Card, frozen=True, kw_only=True):
     """More words of a prompt that choose this scene when the request names none."""
     order: int = 100
     """Place in the list of templates."""
+    frame_mm: Annotated[float, msgspec.Meta(gt=0)] = 400.0
+    """How many millimetres the picture's height shows at the product, for products of known size."""
     set: dict[str, Any] = {}
     """The photo set, read by `pergai/runners/render`."""
 

@@ -96,6 +96,12 @@ class SceneParams(FileParams):
     pose: Pose = "standing"
     variant: int = 0
     """Which of the request's variants: 0 is the picture as it is without variants."""
+    lock_camera: bool = False
+    """The same set, camera and light for every product, whatever its shape."""
+    real_height_mm: float = 0.0
+    """The product's height in millimetres, which then decides its size in the picture; 0 when it is not known."""
+    frame_mm: float = 400.0
+    """How many millimetres the picture's height shows at the product."""
     relight: Relight = "none"
     """`match` gives the product the light of its scene; its pixels then differ from the source's on purpose."""
     further: tuple[Further, ...] = ()

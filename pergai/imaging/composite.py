@@ -97,6 +97,20 @@ def fill_behind(picture: npt.NDArray[np.float32], hole: npt.NDArray[np.bool_]) -
     return np.where(hole[..., None], filled, picture).astype(np.float32)
 
 
+def continue_behind(
+    picture: npt.NDArray[np.float32], hole: npt.NDArray[np.bool_], rim: float = 6.0
+) -> npt.NDArray[np.float32]:
+    """`fill_behind`, but the rim of the hole, so many pixels wide, goes over from its nearest known pixel: a thin shadow
+    beside the hole reaches what hides it, and no bright line is left between them."""
+    if not hole.any() or hole.all():
+        return picture
+    filled = fill_behind(picture, hole)
+    distance, nearest = ndimage.distance_transform_edt(hole, return_indices=True)
+    share = np.clip(1 - (distance[hole] - 2) / (rim - 2), 0, 1).astype(np.float32)[:, None]
+    filled[hole] += share * (picture[nearest[0][hole], nearest[1][hole]] - filled[hole])
+    return filled
+
+
 def _pull(weighted: npt.NDArray[np.float32], weight: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     mean = np.asarray(weighted / np.maximum(weight, 1e-6), np.float32)
     if weight.min() > 0 or min(weight.shape[:2]) <= 1:

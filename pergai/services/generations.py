@@ -199,7 +199,8 @@ class Generations:
         if webhook_url:
             webhooks.require_allowed(webhook_url, self._settings.webhooks)
         seed = asked.get("seed")
-        seed = secrets.randbelow(SEEDS) if seed is None else seed
+        if seed is None:
+            seed = 0 if asked.get("lock_camera") else secrets.randbelow(SEEDS)
         count = asked.get("count") or 1
         if count > self._settings.limits.count:
             raise requests.wrong("/count", f"count must be 1 to {self._settings.limits.count}")

@@ -57,6 +57,7 @@ def scene(
     variant, colours, safe_area.
     `further`: rows of the other products.
     """
+    own_scale = (asked.get("placement") or {}).get("scale") is not None
     asked = _with_preset(asked, preset)
     _require_rendered(asked, pipeline)
     if asked.get("scene") == CHOSEN or (not asked.get("scene") and asked.get("prompt")):
@@ -88,6 +89,9 @@ def scene(
         view=asked.get("view") or "auto",
         shadow=asked.get("shadow") or "auto",
         pose=_pose(asked),
+        lock_camera=bool(asked.get("lock_camera")),
+        real_height_mm=_real_height(asked, card, own_scale, bool(further)),
+        frame_mm=card.frame_mm,
         relight=asked.get("relight") or "none",
         variant=asked.get("variant") or 0,
         colours=tuple(asked.get("colours") or ()),
@@ -107,11 +111,38 @@ def scene(
     }
 
 
+SMALLEST, LARGEST = 0.02, 1.5
+"""A product's height over the picture's, where it follows from its real size."""
+
+
+def _real_height(asked: Mapping[str, Any], card: SceneCard, own_scale: bool, group: bool) -> float:
+    height = asked.get("real_height_mm")
+    if height is None:
+        return 0.0
+    if own_scale:
+        raise wrong(
+            "/realHeightMm", "realHeightMm and placement.scale exclude each other: both say how large the product is"
+        )
+    if group:
+        raise wrong("/realHeightMm", "realHeightMm is for one product; leave productIds or realHeightMm out")
+    if not SMALLEST <= height / card.frame_mm <= LARGEST:
+        low, high = SMALLEST * card.frame_mm, LARGEST * card.frame_mm
+        raise wrong(
+            "/realHeightMm",
+            f"the picture's height shows {card.frame_mm:g} mm of the scene {card.id}: realHeightMm must be {low:g} to {high:g}",
+        )
+    return float(height)
+
+
 _VIEWS = {"lying": ("auto", "top"), "hanging": ("auto", "front"), "floating": ("auto", "front", "three-quarter")}
 """What a pose can be seen from."""
 
 
 def _pose(asked: Mapping[str, Any]) -> Any:
+    if asked.get("lock_camera") and asked.get("pose") in ("hanging", "floating"):
+        raise wrong(
+            "/pose", f"with lockCamera a product is standing or lying, not {asked['pose']}: its set would follow it"
+        )
     pose, view = asked.get("pose") or "standing", asked.get("view") or "auto"
     if view not in _VIEWS.get(pose, (view,)):
         raise wrong("/view", f"a product that is {pose} is seen from {' or '.join(_VIEWS[pose])}, not from {view}")
@@ -152,6 +183,10 @@ def _require_rendered(asked: Mapping[str, Any], pipeline: PipelineCard) -> None:
         raise wrong("/bitDepth", f"{pipeline.id} paints its scenes with 8 bits a channel")
     if asked.get("pose") in ("hanging", "floating"):
         raise wrong("/pose", f"{pipeline.id} paints its scenes; only standing and lying are possible")
+    if asked.get("lock_camera"):
+        raise wrong(
+            "/lockCamera", f"{pipeline.id} paints its scenes, each anew; leave lockCamera out or use a rendered scene"
+        )
     if asked.get("relight") == "match":
         raise wrong("/relight", f"{pipeline.id} paints its scenes and knows no light to match; only none is possible")
 

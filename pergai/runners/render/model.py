@@ -11,7 +11,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from pergai.cards.structs import ModelCard
 from pergai.errors import JobError, ModelUnavailable
+from pergai.runners.render import catalogue
 from pergai.runners.render.camera import View
 from pergai.runners.render.denoise import denoise, without_fireflies
 from pergai.runners.render.translate import Solid, coloured, lit, sensor
@@ -34,6 +35,11 @@ NEWEST_LLVM, OLDEST_LLVM = 22, 16
 
 DETAIL_SAMPLES = 2
 """Looks at the sharp albedo a pixel."""
+
+EMPTY_SAMPLES = 10
+"""Paths of an empty set that many products share, for each path of a single picture."""
+CONTRAST_SAMPLES = 0.5
+"""Paths of what a product changes, for each path of a single picture."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +73,19 @@ class Light:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Contrast:
+    """An exposure of a set that is shared by many products: see `catalogue`."""
+
+    take: Take
+    bare: Take
+    """The same without the product."""
+    hidden: npt.NDArray[np.bool_]
+    """(height, width): where the product stands."""
+    folder: Path
+    """Where empty sets are kept."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Survey:
     """A sharp look at a set without any light."""
 
@@ -88,7 +107,7 @@ class Geometry:
 
 
 class Renderer:
-    """A `Model` of the engine. A Take gives a Light, a Survey a Geometry."""
+    """A `Model` of the engine. A Take or a Contrast gives a Light, a Survey a Geometry."""
 
     max_batch = 1
 
@@ -97,11 +116,16 @@ class Renderer:
         self.variant = variant
         self.guide_samples = guide_samples
 
-    def run(self, payloads: Sequence[Take | Survey]) -> list[Light | Geometry]:
+    def run(self, payloads: Sequence[Take | Contrast | Survey]) -> list[Light | Geometry]:
         import mitsuba as mi
 
         mi.set_variant(VARIANTS[self.variant])
-        return [self._expose(mi, each) if isinstance(each, Take) else self._survey(mi, each) for each in payloads]
+        return [self._one(mi, payload) for payload in payloads]
+
+    def _one(self, mi: Any, payload: Take | Contrast | Survey) -> Light | Geometry:
+        if isinstance(payload, Take):
+            return self._expose(mi, payload)
+        return self._contrast(mi, payload) if isinstance(payload, Contrast) else self._survey(mi, payload)
 
     def _expose(self, mi: Any, take: Take) -> Light:
         colour = _light(mi, take)
@@ -114,6 +138,25 @@ class Renderer:
         if take.detail is None:
             return albedo, None
         return albedo, _colours(mi, scene, take.detail, 0.0, DETAIL_SAMPLES, take.seed)
+
+    def _contrast(self, mi: Any, contrast: Contrast) -> Light:
+        few = max(1, round(contrast.take.samples * CONTRAST_SAMPLES))
+        empty = self._empty(mi, contrast, few)
+        light = without_fireflies(_light(mi, replace(contrast.take, samples=few)))
+        colour = catalogue.added(empty, light, contrast.hidden)
+        detail = None if contrast.bare.detail is None else self._albedo(mi, contrast.bare)[1]
+        return Light(colour, empty.albedo, detail)
+
+    def _empty(self, mi: Any, contrast: Contrast, few: int) -> catalogue.Empty:
+        bare = replace(contrast.bare, detail=None)
+        key = catalogue.fingerprint(mi.__version__, self.variant, self.guide_samples, EMPTY_SAMPLES, few, bare)
+        if (kept := catalogue.read(contrast.folder, key)) is not None:
+            return kept
+        light = self._expose(mi, replace(bare, samples=bare.samples * EMPTY_SAMPLES))
+        first = without_fireflies(_light(mi, replace(bare, samples=few)))
+        empty = catalogue.Empty(light.colour, first, light.albedo)
+        catalogue.keep(contrast.folder, key, empty)
+        return empty
 
     def _survey(self, mi: Any, survey: Survey) -> Geometry:
         scene = coloured(mi, survey.view, 0.0, survey.solids)

@@ -10,7 +10,7 @@ from pergai.engine.core import Desk, Job, Outcome, SceneParams
 from pergai.runners.render import reader, relight, shoot
 from pergai.runners.render.brand import branded
 from pergai.runners.render.layers import layered
-from pergai.runners.render.model import Light
+from pergai.runners.render.model import Contrast, Light, Take
 from pergai.runners.render.spec import check
 from pergai.runners.render.subject import take_up
 
@@ -46,7 +46,10 @@ class Render:
             )
         )
         desk.progress(0.45, "light")
-        light: Light = await desk.device(models["engine"], planned.take)
+        exposure: Take | Contrast = planned.take
+        if params.lock_camera and params.shadow != "none":
+            exposure = Contrast(take=planned.take, bare=planned.bare, hidden=planned.hidden, folder=desk.cache / "sets")
+        light: Light = await desk.device(models["engine"], exposure)
         if params.relight == "match":
             planned = await desk.cpu(_relit, planned, light)
         if job.format == "psd":

@@ -12,23 +12,26 @@ import numpy.typing as npt
 from PIL import Image
 from scipy import ndimage
 
-from pergai.engine.core import Outcome, Reference, SceneParams
+from pergai.engine.core import Outcome, Placement, Reference, SceneParams
 from pergai.imaging.colour import to_8_bits, to_16_bits
-from pergai.imaging.composite import fill_behind, over, over_deep
+from pergai.imaging.composite import continue_behind, over, over_deep
 from pergai.imaging.picture import RGB, Alpha, Deep
 from pergai.runners.render import card as cards
 from pergai.runners.render import develop, lights, pose, stage
-from pergai.runners.render.camera import View, aim
+from pergai.runners.render.camera import DecidedView, View, aim
 from pergai.runners.render.enlarge import enlarged, textured
 from pergai.runners.render.model import Light, Take
 from pergai.runners.render.spec import PhotoSet
-from pergai.runners.render.subject import Subject
+from pergai.runners.render.subject import Subject, spot
 from pergai.runners.render.variation import variation, varied
 
 Floats = npt.NDArray[np.float32]
 
 LIGHT_PIXELS = 1024
 """Light is rendered at no more than this squared; larger pictures are enlarged from it (see `enlarge`)."""
+
+HIDDEN_RIM = 3
+"""Pixels of light round the product's body that its rendered edge may have got into."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,20 +69,21 @@ def plan(
     _, alpha = _at(placed.foreground, placed.alpha, factor)
     height, width = alpha.shape
     box = placed.box
-    unit = max(box.width, box.height) * factor
     lift = pose.LIFT[subject.pose]
-    base = cards.lowest_point(alpha)
-    if base is None or view == "top":
-        base = (round((box.left + box.right) / 2 * factor), round((box.top + box.bottom) / 2 * factor))
+    if params.lock_camera:
+        unit, base = _locked(params, photo_set, view, factor)
+    else:
+        unit = max(box.width, box.height) * factor
+        middle = (round((box.left + box.right) / 2 * factor), round((box.top + box.bottom) / 2 * factor))
+        base = middle if view == "top" else cards.lowest_point(alpha) or middle
     varying = variation(params.variant)
     heading = stage.heading(view, seed) + varying.heading
     camera = pose.lifted(aim(width, height, base, unit, pitch, photo_set.camera.distance, heading), lift)
     bodies = [] if params.shadow == "none" else _bodies(subject, factor, pose.lowered(camera, lift))
     bodies = [pose.raised(body, lift) for body in bodies]
     photo_set = pose.posed(varied(photo_set, varying), subject.pose, bodies)
-    built = stage.build(
-        photo_set, view, bodies, shadow=params.shadow, seed=seed, cache=cache, width=box.width * factor / unit
-    )
+    product_width = None if params.lock_camera else box.width * factor / unit
+    built = stage.build(photo_set, view, bodies, shadow=params.shadow, seed=seed, cache=cache, width=product_width)
     take = Take(
         view=camera,
         aperture=photo_set.camera.aperture if view != "top" else 0.0,
@@ -94,11 +98,24 @@ def plan(
     bare = replace(take, solids=tuple(solid for solid in take.solids if id(solid[0]) not in own))
     hidden = np.zeros(alpha.shape, bool)
     if bodies:
-        hidden = ndimage.binary_dilation(alpha >= 118, iterations=2)
+        hidden = ndimage.binary_dilation(alpha >= 118, iterations=HIDDEN_RIM)
     details = {**subject.details, "lightPixels": [width, height]}
+    if params.lock_camera:
+        details["cameraLocked"] = True
     if params.variant:
         details["variation"] = varying.record()
     return Plan(photo_set=photo_set, subject=subject, take=take, bare=bare, hidden=hidden, seed=seed, details=details)
+
+
+def _locked(
+    params: SceneParams, photo_set: PhotoSet, view: DecidedView, factor: float
+) -> tuple[float, tuple[int, int]]:
+    """Pixels a unit, and the pixel where the set's origin is seen, for every product alike."""
+    own = spot(replace(params, placement=Placement(), real_height_mm=0.0), photo_set, view)
+    return own.height * params.height * factor, (
+        round(own.x * params.width * factor),
+        round(own.y * params.height * factor),
+    )
 
 
 def finish(plan: Plan, light: Light, bit_depth: int = 8) -> Outcome:
@@ -128,7 +145,7 @@ def ground(plan: Plan, light: Light) -> Floats:
         return seamless_ground(plan, light)
     height, width = plan.subject.placed.alpha.shape
     random = np.random.default_rng([plan.seed, 11])
-    colour = fill_behind(light.colour, plan.hidden)
+    colour = continue_behind(light.colour, plan.hidden)
     white = lights.level(plan.photo_set)
     colour = develop.with_bokeh(colour, plan.photo_set.bokeh, white, random)
     picture = develop.tone(colour, look, white)
@@ -144,7 +161,7 @@ def ground(plan: Plan, light: Light) -> Floats:
 def seamless_ground(plan: Plan, light: Light) -> Floats:
     """White with nothing but the shadow, also where the product will hide it."""
     height, width = plan.subject.placed.alpha.shape
-    colour, albedo = fill_behind(light.colour, plan.hidden), fill_behind(light.albedo, plan.hidden)
+    colour, albedo = continue_behind(light.colour, plan.hidden), continue_behind(light.albedo, plan.hidden)
     return enlarged(develop.seamless(colour, albedo, plan.hidden), width, height)
 
 

@@ -37,12 +37,12 @@ def build(
     shadow: str,
     seed: int,
     cache: Path,
-    width: float = 1.0,
+    width: float | None = 1.0,
 ) -> Stage:
     """A set with the products' bodies standing in it.
 
-    `width` is the product's width in units. `seed` chooses where textures begin, how things are strewn and turns the
-    lights a little; everything else stays the same.
+    `width` is the product's width in units; None builds a set that is the same for every product. `seed` chooses where
+    textures begin, how things are strewn and turns the lights a little; everything else stays the same.
     """
     texture_random, prop_random, light_random = (np.random.default_rng([seed, k]) for k in range(3))
     deepest = max(cards, key=lambda card: card.footprint[2], default=None)
@@ -52,7 +52,8 @@ def build(
         solids += _floor(photo_set, view, lift, texture_random, cache)
     if view != "top":
         solids += _backdrop(photo_set, lift, texture_random, cache)
-        solids += _stand(photo_set.stand, width, deepest, texture_random, cache)
+        shared = width is None
+        solids += _stand(photo_set.stand, width or 1.0, None if shared else deepest, texture_random, cache)
     for prop in photo_set.props:
         if view in prop.views:
             mesh = props.build(prop, prop_random)

@@ -24,6 +24,8 @@ from pergai.runners.render.safe_area import beside
 from pergai.runners.render.spec import PhotoSet
 from pergai.runners.render.variation import pitched, variation
 
+LOCKED_NOISE = 1.0
+"""Grain of a set that many products share, whatever their photos have."""
 NOTHING = "the cut-out is empty: no product was found in the image, or it lies outside the picture"
 
 
@@ -51,7 +53,7 @@ class Subject:
     noise: float = 0.0
     """The source's own grain at this size, a deviation in 1/255."""
     notes: tuple[str, ...] = ()
-    """The sources', and `product_enlarged` where one has fewer pixels than the picture shows."""
+    """The sources', `product_enlarged` where one has fewer pixels than the picture shows, and `product_exceeds_frame`."""
     details: Mapping[str, Any] = field(default_factory=dict)
     """For the record: view, what decided it, the camera's pitch, placement."""
 
@@ -72,7 +74,10 @@ async def take_up(job: Job, desk: Desk, params: SceneParams, photo_set: PhotoSet
 
 def stood(photo_set: PhotoSet, params: SceneParams, photos: Sequence[Photo]) -> Subject:
     """The products where the request, or else the scene, wants them. Raises NoProductFound when a matte is empty."""
-    view, pitch, decided_by, evidence = viewpoint.decide(params.view, params.pose, photo_set, photos[0].matte.alpha)
+    if params.lock_camera:
+        view, pitch, decided_by, evidence = viewpoint.locked(params.view, params.pose, photo_set)
+    else:
+        view, pitch, decided_by, evidence = viewpoint.decide(params.view, params.pose, photo_set, photos[0].matte.alpha)
     pitch = pitched(pitch, view, variation(params.variant))
     bodies = _placed(photo_set, params, photos, view)
     if any(body is None or not (body.alpha >= 128).any() for body in bodies):
@@ -87,9 +92,8 @@ def stood(photo_set: PhotoSet, params: SceneParams, photos: Sequence[Photo]) -> 
         view=view,
         pitch=pitch,
         pose=params.pose,
-        noise=develop.source_noise(photos[0].source.pixels, photos[0].matte.alpha)
-        * min(1.0, 0.4 + 0.6 / max(placed.scale, 1e-3)),
-        notes=_notes(photos, scale),
+        noise=LOCKED_NOISE if params.lock_camera else _noise(photos[0], placed.scale),
+        notes=(*_notes(photos, scale), *(() if _fits(placed) else ("product_exceeds_frame",))),
         details={
             "view": view,
             "viewDecidedBy": decided_by,
@@ -147,6 +151,16 @@ def _together(bodies: Sequence[Placed]) -> tuple[Placed, npt.NDArray[np.bool_]]:
     return placed, where
 
 
+def _noise(photo: Photo, scale: float) -> float:
+    return develop.source_noise(photo.source.pixels, photo.matte.alpha) * min(1.0, 0.4 + 0.6 / max(scale, 1e-3))
+
+
+def _fits(placed: Placed) -> bool:
+    height, width = placed.alpha.shape
+    box = placed.box
+    return box.left >= 0 and box.top >= 0 and box.right <= width and box.bottom <= height
+
+
 def _notes(photos: Sequence[Photo], scale: float) -> tuple[str, ...]:
     found = [note for source, _ in photos for note in source.notes]
     return tuple(dict.fromkeys(found + (["product_enlarged"] if scale > 1.5 else [])))
@@ -163,6 +177,8 @@ def spot(params: SceneParams, photo_set: PhotoSet, view: DecidedView) -> Spot:
     middle = view == "top" or in_the_air
     tall = asked.scale if asked.scale is not None else min(camera.scale * (1.1 if view == "top" else 1.0), 1.0)
     wide = asked.scale if asked.scale is not None else min(camera.scale * 1.3, 0.8)
+    if params.real_height_mm:
+        tall, wide = params.real_height_mm / params.frame_mm, 1e9
     anchor = asked.anchor if asked.anchor != "auto" else ("center" if middle else "bottom")
     base = {
         "center": 0.47 if in_the_air else 0.5,

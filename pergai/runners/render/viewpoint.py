@@ -54,6 +54,14 @@ def decide(wanted: str, pose: Pose, photo_set: PhotoSet, alpha: Alpha) -> Viewpo
     return Viewpoint(*_pitched(choice, by, photo_set, tilt), by, evidence)
 
 
+def locked(wanted: str, pose: Pose, photo_set: PhotoSet) -> Viewpoint:
+    """The viewpoint of a set that many products share: as asked, or as the set has it; no photo is looked at."""
+    asked = "top" if pose == "lying" else wanted
+    choice = asked if asked != "auto" else photo_set.camera.view
+    choice = choice if choice != "auto" else "front"
+    return Viewpoint(*_pitched(choice, "scene", photo_set, None), "lock", "none")
+
+
 def _pitched(choice: str, by: str, photo_set: PhotoSet, tilt: float | None) -> tuple[DecidedView, float]:
     own = photo_set.camera.pitch
     if choice == "top":
