@@ -37,6 +37,9 @@ class Providers:
         self._weights = settings.paths.weights
         self._catalogue = catalogue.checked_by(settings.engine.safety_checker)
         self._accepted = frozenset(settings.accept_licences)
+        for name in settings.engine.warm:
+            if name not in catalogue.models:
+                raise SettingsError(f"engine.warm: {name!r} is not one of {', '.join(catalogue.models)}")
         self._providers = {name: _provider(name, entry) for name, entry in settings.providers.items()}
         if not self._providers:
             raise SettingsError("the profile names no providers; see configs/embedded.toml")

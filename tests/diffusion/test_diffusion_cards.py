@@ -11,7 +11,7 @@ import pytest
 from pergai.cards.catalogue import load_catalogue
 from pergai.cards.structs import HubSource, ModelCard, PipelineCard
 from pergai.cards.weights import unpinned
-from pergai.errors import CardError, ProviderUnavailable
+from pergai.errors import CardError, ProviderUnavailable, SettingsError
 from pergai.paths import Home
 from pergai.runners.diffusion.options import CONTROL, LORA, MATTE, PAINTER, SAFETY, SET, manner, options_of, prompt
 from pergai.runners.registry import LOADERS, RUNNERS
@@ -106,6 +106,12 @@ def test_a_profile_puts_its_safety_checker_into_every_pipeline_that_paints(
     assert "safety-checker" not in {card.id for card in Providers(load_settings("gpu"), CARDS).needed_models()}
     monkeypatch.setenv("PERGAI_ENGINE__SAFETY_CHECKER", "safety-checker")
     assert "safety-checker" in {card.id for card in Providers(load_settings("gpu"), CARDS).needed_models()}
+
+
+def test_a_warm_model_that_there_is_not_is_named(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PERGAI_ENGINE__WARM", '["u2netp", "sdxl"]')
+    with pytest.raises(SettingsError, match=r"engine\.warm: 'sdxl' is not one of .*u2netp"):
+        Providers(load_settings("embedded"), CARDS)
 
 
 def test_while_weights_are_missing_the_fallback_paints_and_the_offer_says_how_to_pull(bare: Path) -> None:

@@ -63,14 +63,16 @@ def studio(weights: Path, weights_folder: Path, tmp_path: Path) -> Studio:
     packaged = load_catalogue()
     tiny.build_control("sd9").save_pretrained(weights / "depth")
     tiny.save_checker(weights / "strict", limit=-2.0)
+    tiny.build_upscaler().save_pretrained(weights / "x4")
     models = {
         **packaged.models,
         "sd9": card("sd9"),
         "sd4": card("sd4"),
         "depth": card("depth", family="controlnet"),
         "strict": card("strict", family="safety"),
+        "x4": card("x4", family="diffusers-upscale", steps=2, max_batch=4),
     }
-    own = {"sd9", "sd4", "depth", "strict"}
+    own = {"sd9", "sd4", "depth", "strict", "x4"}
 
     def pipeline(id: str, task: str, painter: str, **options: Any) -> PipelineCard:
         roles = {"diffusion": painter, "matte": "u2netp"} | ({"engine": "mitsuba"} if "start" in options else {})
@@ -85,6 +87,14 @@ def studio(weights: Path, weights_folder: Path, tmp_path: Path) -> Studio:
         with_model(pipeline("checked", "scene", "sd9"), safety="strict"),
         pipeline("expand", "expand", "sd9", strength=0.9),
         pipeline("expand4", "expand", "sd4", strength=0.9),
+        PipelineCard(
+            id="painted",
+            title="Painted",
+            runner="upscale",
+            tasks=("upscale",),
+            models={"upscale": "x4"},
+            options={"tile": 64, "margin": 8, "blend": 8},
+        ),
         msgspec.structs.replace(pipeline("shut", "scene", "sd9"), unavailable="nobody is at home"),
     ]
     catalogue = replace(packaged, models=models, pipelines={one.id: one for one in cards})
@@ -222,6 +232,15 @@ def test_a_picture_that_the_safety_checker_refuses_ends_its_job(studio: Studio, 
     assert results["checked-5"].error == "unsafe_picture"
     assert "change the words or the seed" in results["checked-5"].detail
     assert not Path(wanted.target).exists()
+
+
+def test_a_photo_is_enlarged_by_painting_tile_by_tile(studio: Studio, job: Callable[..., Job]) -> None:
+    results, _ = studio(job("upscale", "painted", scale=2, width=90, height=60))
+    (result,) = results.values()
+    assert result.error == "", result.detail
+    assert (result.width, result.height) == (180, 120)
+    assert result.model == "x4"
+    assert result.details["tiles"] == 4
 
 
 def test_a_shut_pipeline_and_missing_weights_end_a_job_with_the_reason(
