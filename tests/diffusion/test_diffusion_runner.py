@@ -240,7 +240,7 @@ def test_a_photo_is_enlarged_by_painting_tile_by_tile(studio: Studio, job: Calla
     assert result.error == "", result.detail
     assert (result.width, result.height) == (180, 120)
     assert result.model == "x4"
-    assert result.details["tiles"] == 4
+    assert result.details["tiles"] >= 4
 
 
 def test_a_shut_pipeline_and_missing_weights_end_a_job_with_the_reason(
