@@ -39,14 +39,13 @@ class Group:
     height: float
 
 
-def arrange(sizes: Sequence[tuple[int, int]], *, lying: bool, heights_mm: Sequence[float] = ()) -> Group:
+def arrange(sizes: Sequence[tuple[int, int]], *, lying: bool) -> Group:
     """A group of products with these bounding boxes (width, height).
 
-    With `heights_mm`, their real heights, they keep their true proportions; without, each is as large to the eye (the same
-    area of its box). Standing: the tallest in the middle at the back, then to the right and left of it, each pair a
+    Each is as large to the eye (the same area of its box), for photos do not tell how large things are. Standing: the tallest in the middle at the back, then to the right and left of it, each pair a
     little nearer and over the edge of its neighbour. Lying: rows with gaps, the tallest first.
     """
-    scales = _scales(sizes, heights_mm)
+    scales = [min(1 / np.sqrt(w * h), TALLEST / max(w, h)) for w, h in sizes]
     boxes = [(w * s, h * s) for (w, h), s in zip(sizes, scales, strict=True)]
     ranks = sorted(range(len(boxes)), key=lambda i: (-boxes[i][1], i))
     spots = _rows(boxes, ranks) if lying else _stood(boxes, ranks)
@@ -57,14 +56,6 @@ def arrange(sizes: Sequence[tuple[int, int]], *, lying: bool, heights_mm: Sequen
     middle = (left + right) / 2
     seats = tuple(Seat(scales[i], spots[i][0] - middle, spots[i][1] - top) for i in range(len(boxes)))
     return Group(seats, tuple(ranks), right - left, bottom - top)
-
-
-def _scales(sizes: Sequence[tuple[int, int]], heights_mm: Sequence[float]) -> list[float]:
-    if heights_mm:
-        true = [mm / h for mm, (_, h) in zip(heights_mm, sizes, strict=True)]
-        mean = float(np.mean([s * np.sqrt(w * h) for s, (w, h) in zip(true, sizes, strict=True)]))
-        return [s / mean for s in true]
-    return [min(1 / np.sqrt(w * h), TALLEST / max(w, h)) for w, h in sizes]
 
 
 def _stood(boxes: Sequence[tuple[float, float]], ranks: Sequence[int]) -> dict[int, tuple[float, float]]:

@@ -10,7 +10,7 @@ from PIL import Image
 from scipy import ndimage
 
 from pergai.engine.core import Outcome
-from pergai.imaging.composite import fill_behind
+from pergai.imaging.composite import continue_behind
 from pergai.imaging.layers import Layer, flatten
 from pergai.imaging.picture import RGB
 from pergai.runners.render import develop, shoot
@@ -54,8 +54,8 @@ def difference(lit: RGB, bare: RGB, hidden: npt.NDArray[np.bool_]) -> tuple[RGB,
     below = np.maximum(bare, 1).astype(np.float32)
     share = np.minimum(lit / below, 1).astype(np.float32)
     more = np.maximum(lit.astype(np.float32) - bare, 0)
-    shadow = fill_behind(share, hidden)
-    bounce = fill_behind(more, hidden)
+    shadow = continue_behind(share, hidden)
+    bounce = continue_behind(more, hidden)
     return develop.to_bytes(shadow), develop.to_bytes(bounce / np.float32(255))
 
 
