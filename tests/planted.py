@@ -121,3 +121,50 @@ def dropped_fsync() -> None:
     from pergai.storage import files
 
     files.os = SimpleNamespace(**{**vars(os), "fsync": lambda fd: None})  # type: ignore[attr-defined]
+
+
+def early_answer() -> None:
+    """A request is answered when its row is written, not when it is on the disk."""
+    import asyncio
+
+    from pergai.db.database import Database
+
+    begin = Database._begin
+
+    async def begin_hastily(self: Database, driver: Any) -> Any:
+        await begin(self, driver)
+        answered = asyncio.get_running_loop().create_future()
+        answered.set_result(None)
+        return answered
+
+    Database._begin = begin_hastily  # type: ignore[method-assign]
+
+
+def event_before_row() -> None:
+    """Who waits is told before the row is written."""
+    import asyncio
+
+    from pergai.services.dispatcher import Dispatcher
+
+    completed = Dispatcher._completed
+
+    async def late(self: Dispatcher, row: Any, *given: Any) -> str:
+        self._ended(row, "completed")
+        await asyncio.sleep(0.5)
+        return await completed(self, row, *given)
+
+    Dispatcher._completed = late  # type: ignore[method-assign]
+
+
+def given_up_result() -> None:
+    """What cannot be written at once is not tried again."""
+    from contextlib import suppress
+
+    from pergai.services.dispatcher import Dispatcher
+
+    async def once(self: Dispatcher, write: Any) -> Any:
+        with suppress(Exception):
+            return await write()
+        return "dropped"
+
+    Dispatcher._keep_trying = once  # type: ignore[method-assign]

@@ -104,8 +104,13 @@ class Database:
     async def _commit(self) -> None:
         """The caller has the turn."""
         group, self._group = self._group, None
-        if group is None:
-            return
+        if group is not None:
+            ending = asyncio.create_task(self._end(group))
+            self._committers.add(ending)
+            ending.add_done_callback(self._committers.discard)
+            await asyncio.shield(ending)  # who is cancelled meanwhile leaves the others waiting for no answer
+
+    async def _end(self, group: asyncio.Future[None]) -> None:
         _, driver = await self._open_writer()
         try:
             await driver.commit_group()

@@ -17,7 +17,7 @@ def test_what_was_promised_is_there_after_a_power_loss_at_any_moment() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("bug", ["careless_commits", "dropped_fsync"])
+@pytest.mark.parametrize("bug", ["careless_commits", "dropped_fsync", "early_answer"])
 def test_a_planted_loss_is_found(bug: str) -> None:
     with pytest.raises(AssertionError, match="power lost after"):
-        check_states(record_a_day(planted=bug), STATES, random.Random(20261125))
+        check_states(record_a_day(planted=bug, jobs=2), STATES, random.Random(20261125))

@@ -1,5 +1,6 @@
 """Signed URLs: no byte of one can be changed, none outlives its expiry, and the secret stays secret."""
 
+import hmac
 import json
 import os
 import random
@@ -241,6 +242,34 @@ def test_the_same_tampering_finds_a_signer_with_a_bug(planted_bug: type[Signer],
     signer = planted_bug(home, HOUR, clock=lambda: NOW)
 
     assert forgeries(signer, some_urls(signer), 20_000) != []
+
+
+def compared_in_constant_time(signer: Signer, monkeypatch: pytest.MonkeyPatch) -> bool:
+    compared: list[bytes] = []
+    real = hmac.compare_digest
+    monkeypatch.setattr(hmac, "compare_digest", lambda a, b: compared.append(b) or real(a, b))
+    url = signer.sign("a", "x.png")
+    signature = dict(parse_qsl(urlsplit(url).query))["signature"].encode()
+    return accepted(signer, url) and compared == [signature]
+
+
+def test_a_signature_is_compared_in_constant_time(signer: Signer, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert compared_in_constant_time(signer, monkeypatch)
+
+
+class ComparesWithEquals(Signer):
+    """Planted bug: whoever can measure time can guess a signature, character by character."""
+
+    def verify(self, method, path, query, now=None):  # type: ignore[no-untyped-def]
+        expected = self._signature(query["kid"], method, path, query["expires"], query.get("variant", ""))
+        if query["signature"] == expected:
+            library, _, key = path.removeprefix("/files/").partition("/")
+            return library, key
+        raise InvalidSignature("no")
+
+
+def test_a_comparison_with_equals_is_found(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not compared_in_constant_time(ComparesWithEquals(home), monkeypatch)
 
 
 def shifted(signer: Signer) -> list[str]:

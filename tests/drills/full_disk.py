@@ -1,0 +1,57 @@
+"""A disk that takes nothing more for a while.
+
+The limit is the kernel's own: RLIMIT_FSIZE of the server's process, below the length of its log of changes. Every commit fails
+as on a full disk, at once and in the API process alone.
+"""
+
+from __future__ import annotations
+
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psutil
+from studio import Orders, Studio
+
+
+@contextmanager
+def no_room_for_commits(studio: Studio) -> Iterator[None]:
+    log_of_changes = (studio.server.home / "pergai.db-wal").stat().st_size
+    process = psutil.Process(studio.server.pid)
+    process.rlimit(resource.RLIMIT_FSIZE, (log_of_changes // 2, resource.RLIM_INFINITY))
+    try:
+        yield
+    finally:
+        process.rlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+
+
+def keep_results_while_the_disk_is_full(studio: Studio) -> None:
+    """Results that cannot be written down are kept until they can; lists are answered meanwhile, new jobs refused."""
+    Orders(studio, 8).run()
+    with no_room_for_commits(studio):
+        wait_for_log(
+            studio, '"outcome": "completed"', studio.server.log.read_text().count('"outcome": "completed"') + 2
+        )
+        with studio.client() as client:
+            assert client.get("/generations").status_code == 200
+            refused = client.post("/tools/remove-bg", json={"productId": studio.product}, headers={"Prefer": "wait=0"})
+            assert refused.status_code in (500, 507)
+        before = studio.ended()
+    studio.check_nothing_lost_and_nothing_twice()
+    assert before < len(studio.promised)
+
+
+def restart_the_engine_while_the_disk_is_full(studio: Studio) -> None:
+    """An engine that dies meanwhile is started again, and its jobs run."""
+    Orders(studio, 8).run()
+    with no_room_for_commits(studio):
+        died = studio.server.kill9_engine()
+        wait_for_log(studio, "a job's state could not be written")
+        studio.server.wait_until(lambda: studio.server.engine_pid() not in (None, died), 30, "no new engine process")
+    studio.check_nothing_lost_and_nothing_twice()
+
+
+def wait_for_log(studio: Studio, words: str, count: int = 1) -> None:
+    studio.server.wait_until(
+        lambda: studio.server.log.read_text().count(words) >= count, 60, f"nothing logged {words!r}"
+    )
