@@ -42,8 +42,9 @@ class Group:
 def arrange(sizes: Sequence[tuple[int, int]], *, lying: bool) -> Group:
     """A group of products with these bounding boxes (width, height).
 
-    Each is as large to the eye (the same area of its box), for photos do not tell how large things are. Standing: the tallest in the middle at the back, then to the right and left of it, each pair a
-    little nearer and over the edge of its neighbour. Lying: rows with gaps, the tallest first.
+    Each is as large to the eye (the same area of its box), for photos do not tell how large things are. Standing: the
+    tallest in the middle at the back, then to the right and left of it, each pair a little nearer and over the edge of its
+    neighbour. Lying: rows with gaps, the tallest first.
     """
     scales = [min(1 / np.sqrt(w * h), TALLEST / max(w, h)) for w, h in sizes]
     boxes = [(w * s, h * s) for (w, h), s in zip(sizes, scales, strict=True)]
