@@ -131,8 +131,9 @@ DRILLS: dict[str, tuple[int, str, Callable[[int, random.Random, Done], Found]]] 
 }
 
 
-def run(counts: dict[str, int], seed: int) -> dict[str, Any]:
-    results: dict[str, Any] = {"seed": seed, "load_average_at_start": round(os.getloadavg()[0], 1)}
+def run(counts: dict[str, int], seed: int) -> int:
+    """How many drills found something. The results are written after each."""
+    results: dict[str, Any] = {"seed": seed, "load_average_at_start": round(os.getloadavg()[0], 1), "drills": {}}
     columns = (TextColumn("{task.description:>48}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn()) as progress:
         for name, count in counts.items():
@@ -152,16 +153,17 @@ def run(counts: dict[str, int], seed: int) -> dict[str, Any]:
             except Exception as error:  # the others still run, and the results say it
                 found, failure = {}, "".join(traceback.format_exception(error))[-3000:]
                 progress.console.print(f"[red]{title}: {error}")
-            results[name] = {
+            results["drills"][name] = {
                 "done": rounds,
                 "asked": count,
                 "seconds": round(time.monotonic() - started, 1),
                 **found,
                 **({"failure": failure} if failure else {}),
             }
-    results["failures"] = sum("failure" in results[name] for name in counts)
-    results["load_average_at_end"] = round(os.getloadavg()[0], 1)
-    return results
+            results["failures"] = sum("failure" in found for found in results["drills"].values())
+            results["load_average_at_end"] = round(os.getloadavg()[0], 1)
+            write("reliability", results, ("litestar", "uvicorn", "sqlalchemy"))  # now: hours may follow
+    return int(results["failures"])
 
 
 def main() -> None:
@@ -172,9 +174,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     counts = {name: getattr(arguments, name) for name in arguments.only.split(",")}
-    results = run({name: count for name, count in counts.items() if count}, arguments.seed)
-    write("reliability", results, ("litestar", "uvicorn", "sqlalchemy"))
-    sys.exit(1 if results["failures"] else 0)
+    sys.exit(1 if run({name: count for name, count in counts.items() if count}, arguments.seed) else 0)
 
 
 if __name__ == "__main__":
