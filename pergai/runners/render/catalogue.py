@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
@@ -27,7 +28,7 @@ Floats = npt.NDArray[np.float32]
 
 KEPT_SETS = 12
 """Empty sets that are kept, the latest used; one of 1024² has 36 MiB."""
-REACH = 6.0
+REACH = 16.0
 """Pixels over which a change is looked for."""
 FAINTEST = 0.003
 """Changes below this share of the set's mean light are none."""
@@ -108,7 +109,7 @@ def read(folder: Path, key: str) -> Empty | None:
             empty = Empty(kept["colour"], kept["first"], kept["albedo"])
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, EOFError, KeyError):
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
         path.unlink(missing_ok=True)
         return None
     path.touch()

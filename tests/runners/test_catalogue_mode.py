@@ -1,0 +1,145 @@
+"""Many products on one set: the same camera and background for all, whether the set was lit before or not."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+from pergai.cards.catalogue import load_catalogue
+from pergai.cards.structs import PipelineCard
+from pergai.engine.core import Job, Outcome, SceneParams
+from pergai.runners.render import model
+from pergai.runners.render.runner import Render
+from tests.runners.desk import BenchDesk, real_model
+
+PIPELINE = PipelineCard(
+    id="render-test",
+    title="",
+    runner="render",
+    tasks=("scene",),
+    models={"matte": "u2netp", "engine": "mitsuba"},
+    options={"samples": 4, "depth": 4},
+)
+SIZE = 192
+Shoot = Callable[..., Outcome]
+
+
+@pytest.fixture(scope="module")
+def products(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A slim red bottle and a low blue tin with a round foot that is seen from above."""
+    folder = tmp_path_factory.mktemp("products")
+    bottle, tin = Image.new("RGBA", (100, 300)), Image.new("RGBA", (300, 200))
+    ImageDraw.Draw(bottle).rectangle([20, 10, 79, 289], fill=(190, 30, 40, 255))
+    ImageDraw.Draw(tin).rectangle([20, 20, 279, 150], fill=(30, 60, 190, 255))
+    ImageDraw.Draw(tin).ellipse([20, 110, 279, 190], fill=(30, 60, 190, 255))
+    paths = {"bottle": folder / "bottle.png", "tin": folder / "tin.png"}
+    bottle.save(paths["bottle"])
+    tin.save(paths["tin"])
+    return paths
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
+def shoot(products: dict[str, Path], cache: Path) -> Shoot:
+    engine = real_model(model.load, "mitsuba")
+    scenes = load_catalogue().scenes
+
+    def run(product: str, scene: str = "studio", seed: int = 5, **params: Any) -> Outcome:
+        desk = BenchDesk(PIPELINE, {"mitsuba": engine}, cache, scenes)
+        wanted = asdict(SceneParams(scene=scene, width=SIZE, height=SIZE, lock_camera=True, **params))
+        job = Job(
+            id="job",
+            kind="scene",
+            library="test",
+            pipeline=PIPELINE.id,
+            provider="nano-banana",
+            source=str(products[product]),
+            source_sha256="",
+            params=wanted,
+            seed=seed,
+        )
+        return asyncio.run(Render().run(job, desk))
+
+    return run
+
+
+def test_a_picture_is_the_same_whether_its_empty_set_was_lit_before_or_not(shoot: Shoot, cache: Path) -> None:
+    shutil.rmtree(cache / "sets", ignore_errors=True)
+    cold = shoot("bottle")
+    assert len(list((cache / "sets").iterdir())) == 1
+    warm = shoot("bottle")
+    assert np.array_equal(cold.pixels, warm.pixels)
+    (kept,) = (cache / "sets").iterdir()
+    kept.write_bytes(kept.read_bytes()[:1000])
+    assert np.array_equal(cold.pixels, shoot("bottle").pixels), "a damaged one is lit again"
+
+
+def test_products_of_other_shapes_share_the_set_and_its_pixels(shoot: Shoot, cache: Path) -> None:
+    shutil.rmtree(cache / "sets", ignore_errors=True)
+    bottle, tin = (shoot(product, real_height_mm=50.0, frame_mm=400.0) for product in ("bottle", "tin"))
+    assert len(list((cache / "sets").iterdir())) == 1
+    for name in ("view", "cameraPitch"):
+        assert bottle.details[name] == tin.details[name]
+    assert bottle.details["viewDecidedBy"] == "lock"
+    corners = np.s_[: SIZE // 3, : SIZE // 5]
+    same = (bottle.pixels[corners] == tin.pixels[corners]).all(axis=-1)
+    assert same.mean() > 0.9
+    bottoms = {outcome.details["placement"]["box"][3] for outcome in (bottle, tin)}
+    assert len(bottoms) == 1, "they stand on one line"
+
+
+def test_a_shared_set_shows_what_a_picture_of_its_own_would(
+    shoot: Shoot, products: dict[str, Path], cache: Path
+) -> None:
+    """Against the same set and product, traced whole with many paths."""
+    from pergai.imaging.decode import decode
+    from pergai.imaging.matte import from_alpha
+    from pergai.runners.render import shoot as halves
+    from pergai.runners.render.spec import check
+    from pergai.runners.render.subject import Photo, stood
+
+    shared = shoot("bottle")
+    photo_set = check(load_catalogue().scenes["studio"])
+    params = SceneParams(scene="studio", width=SIZE, height=SIZE, lock_camera=True)
+    source = decode(products["bottle"])
+    assert source.alpha is not None
+    subject = stood(photo_set, params, [Photo(source, from_alpha(source.pixels, source.alpha))])
+    plan = halves.plan(photo_set, params, subject, seed=5, cache=cache, samples=64, depth=4)
+    (light,) = real_model(model.load, "mitsuba").run([plan.take])
+    whole = halves.finish(plan, light)
+    outside = subject.placed.alpha == 0
+    error = float(np.mean((shared.pixels[outside].astype(float) - whole.pixels[outside]) ** 2))
+    assert 10 * np.log10(255**2 / error) > 38
+    box = shared.details["placement"]["box"]
+    foot = np.s_[box[3] - 10 : box[3] + 4, box[2] + 2 : box[2] + 20]
+    assert abs(float(shared.pixels[foot].mean()) - float(whole.pixels[foot].mean())) < 4, "the shadow is as dark"
+
+
+def test_another_seed_or_scene_is_another_set(shoot: Shoot, cache: Path) -> None:
+    shutil.rmtree(cache / "sets", ignore_errors=True)
+    shoot("bottle")
+    shoot("bottle", seed=6)
+    shoot("bottle", scene="concrete")
+    assert len(list((cache / "sets").iterdir())) == 3
+
+
+def test_products_have_their_real_sizes_against_each_other(shoot: Shoot) -> None:
+    heights = {}
+    for product, real in (("bottle", 240.0), ("tin", 80.0)):
+        outcome = shoot(product, real_height_mm=real, frame_mm=400.0)
+        _, top, _, bottom = outcome.details["placement"]["box"]
+        heights[product] = bottom - top
+        assert abs(heights[product] - real / 400 * SIZE) <= 2
+    assert "product_exceeds_frame" in shoot("tin", real_height_mm=350.0, frame_mm=400.0).notes
