@@ -63,10 +63,10 @@ async def take_up(job: Job, desk: Desk, params: SceneParams, photo_set: PhotoSet
 
     Raises UnreadableImage, ModelUnavailable, NoProductFound, ProductDeleted.
     """
+    if not all(Path(path).exists() for path in job.further_sources):
+        raise ProductDeleted("a product of the group was deleted before the job ran")
     photos = []
     for path in (job.source, *job.further_sources):
-        if not Path(path).exists():
-            raise ProductDeleted("a product was deleted before the job ran")
         source = await desk.cpu(lambda path=path: decode(Path(path), keep_depth=params.bit_depth == 16))
         photos.append(Photo(source, await cut_out(job, desk, source, model)))
     return await desk.cpu(stood, photo_set, params, photos)
