@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 
 Floats = npt.NDArray[np.float32]
 
+BLURRED = 0.06
+"""Radius of the lens, in units, from which on the guide of the denoiser is cleaned too."""
 VARIANTS = {"cuda": "cuda_ad_rgb", "llvm": "llvm_ad_rgb", "scalar": "scalar_rgb"}
 NEWEST_LLVM, OLDEST_LLVM = 22, 16
 """LLVM 15 crashes while it generates code, 14 is not understood."""
@@ -130,7 +132,8 @@ class Renderer:
     def _expose(self, mi: Any, take: Take) -> Light:
         colour = _light(mi, take)
         albedo, detail = self._albedo(mi, take)
-        return Light(denoise(without_fireflies(colour), albedo), albedo, detail)
+        clean = denoise(without_fireflies(colour), albedo, blurred=take.aperture >= BLURRED)
+        return Light(clean, albedo, detail)
 
     def _albedo(self, mi: Any, take: Take) -> tuple[Floats, Floats | None]:
         scene = coloured(mi, take.view, take.aperture, take.solids)
