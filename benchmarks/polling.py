@@ -1,7 +1,10 @@
 """Polling while the engine works: GET p99 at a steady rate, with the engine idle, busy in its own process (as pergai runs
 it), and busy in the API's process (as it would be without the second process).
 
-    python -m benchmarks.polling [--seconds 20] [--rate 50]
+    python -m benchmarks.polling [--seconds 20] [--rate 200]
+
+With wrk on the machine (`apt-get install wrk`) it sends the requests, from 40 connections that each pause in between; else a
+client in Python does, which takes more of the same two cores than the server.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ import argparse
 import asyncio
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -49,8 +53,12 @@ def serve_with_work_inside() -> None:
 
 
 class Server:
-    def __init__(self, *, inside: bool) -> None:
+    """`inside`: with the rival's work in it. `database`: a file it finds in its new folder."""
+
+    def __init__(self, *, inside: bool, database: Path | None = None) -> None:
         self.folder = tempfile.TemporaryDirectory()
+        if database is not None:
+            os.link(database, Path(self.folder.name) / "pergai.db")
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
@@ -99,7 +107,37 @@ class Server:
         self.folder.cleanup()
 
 
-async def poll(server: Server, path: str, rate: float, seconds: float) -> dict[str, float]:
+CONNECTIONS = 40
+
+
+def poll(server: Server, path: str, rate: float, seconds: float) -> dict[str, float]:
+    """Milliseconds that answers take, at so many requests a second."""
+    if shutil.which("wrk") is None:
+        return asyncio.run(poll_from_python(server, path, rate, seconds))
+    with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
+        script.write(f"function delay() return {round(1000 * CONNECTIONS / rate)} end")
+        script.flush()
+        command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds:g}s", "--latency", "-s", script.name]
+        for name, value in server.headers.items():
+            command += ["-H", f"{name}: {value}"]
+        told = subprocess.run([*command, server.base + path], capture_output=True, text=True, check=True).stdout
+    if "Non-2xx" in told or "Socket errors" in told:
+        raise RuntimeError(told)
+    found = dict(re.findall(r"^ +(50|99)% +([\d.]+(?:us|ms|s))$", told, re.MULTILINE))
+    sent = re.search(r"Requests/sec: +([\d.]+)", told)
+    return {
+        "p50_ms": _milliseconds(found["50"]),
+        "p99_ms": _milliseconds(found["99"]),
+        "sent_per_second": float(sent[1]) if sent else 0.0,
+    }
+
+
+def _milliseconds(text: str) -> float:
+    number, unit = re.fullmatch(r"([\d.]+)(us|ms|s)", text).groups()  # type: ignore[union-attr]
+    return round(float(number) * {"us": 0.001, "ms": 1.0, "s": 1000.0}[unit], 2)
+
+
+async def poll_from_python(server: Server, path: str, rate: float, seconds: float) -> dict[str, float]:
     """Open loop: each request is sent at its time, whether or not the one before was answered."""
     times: list[float] = []
     async with httpx.AsyncClient(base_url=server.base, headers=server.headers, timeout=60) as client:
@@ -122,21 +160,25 @@ async def poll(server: Server, path: str, rate: float, seconds: float) -> dict[s
 
 
 def measure(rate: float, seconds: float) -> dict[str, Any]:
-    results: dict[str, Any] = {"requests_per_second": rate}
+    results: dict[str, Any] = {
+        "requests_per_second": rate,
+        "sent_by": "wrk" if shutil.which("wrk") else "python",
+        "load_average_at_start": round(os.getloadavg()[0], 1),
+    }
     server = Server(inside=False)
     try:
         product = server.product()
         path = f"{BASE}/products/{product}"
-        results["engine_idle"] = asyncio.run(poll(server, path, rate, seconds))
+        results["engine_idle"] = poll(server, path, rate, seconds)
         path = f"{BASE}/generations/{server.queue(product, 20)}"
         time.sleep(5)
-        results["engine_busy_in_its_process"] = asyncio.run(poll(server, path, rate, seconds))
+        results["engine_busy_in_its_process"] = poll(server, path, rate, seconds)
     finally:
         server.close()
     server = Server(inside=True)
     try:
         path = f"{BASE}/products/{server.product()}"
-        results["work_in_the_api_process"] = asyncio.run(poll(server, path, rate, seconds))
+        results["work_in_the_api_process"] = poll(server, path, rate, seconds)
     finally:
         server.close()
     results["p99_without_the_second_process_over_with_it"] = round(
@@ -148,7 +190,7 @@ def measure(rate: float, seconds: float) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=20)
-    parser.add_argument("--rate", type=float, default=50)
+    parser.add_argument("--rate", type=float, default=200)
     parser.add_argument("--serve-inside", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.serve_inside:
