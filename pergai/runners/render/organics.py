@@ -98,13 +98,13 @@ def leather(noise: Noise, base: Field, dark: Field) -> Maps:
     """Pebbled hide: soft cushions of two sizes with creases between them, worn shiny on top."""
     bend_x, bend_y = noise.cloud(0.05, 2.2) * 0.006, noise.cloud(0.05, 2.2) * 0.006
     crease = np.zeros_like(bend_x)
-    for count, weight in ((5200, 0.75), (20000, 0.45)):
+    for count, weight in ((2600, 0.85), (9000, 0.5)):
         distance, _ = noise.cells(count, 2)
         gap = warp((distance[..., 1] - distance[..., 0]).astype(np.float32), bend_x, bend_y)
         crease = np.maximum(crease, weight * (1 - ramp(gap, 0.0, 0.34)))
     crease = ndimage.gaussian_filter(crease, 1.2, mode="wrap")
     patch = noise.cloud(0.25, 2.2)
-    colour = blend(base, dark, np.clip(0.5 * crease + 0.14 * ramp(patch, -2, 2) + 0.02 * noise.fine(1.0), 0, 1))
+    colour = blend(base, dark, np.clip(0.7 * crease + 0.14 * ramp(patch, -2, 2) + 0.02 * noise.fine(1.0), 0, 1))
     relief = -0.0016 * crease + 0.0004 * noise.cloud(0.05, 2.4)
     return Maps(np.clip(colour, 0, 1), np.clip(0.36 + 0.3 * crease, 0, 1), relief.astype(np.float32))
 
