@@ -58,7 +58,7 @@ def added(empty: Empty, light: Floats, hidden: npt.NDArray[np.bool_]) -> Floats:
     least = FAINTEST * float(empty.colour.mean())
     given = _alone(np.maximum(change, 0), empty.albedo, least)
     taken = _alone(np.maximum(-change, 0), empty.albedo, least)
-    return np.maximum(empty.colour + given - taken, 0)
+    return np.asarray(np.maximum(empty.colour + given - taken, 0), np.float32)
 
 
 def _alone(part: Floats, albedo: Floats, least: float) -> Floats:

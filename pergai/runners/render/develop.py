@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from pergai.imaging.composite import continue_behind
 from pergai.imaging.picture import RGB, Alpha
 from pergai.runners.render.colour import LUMINANCE, from_linear, linear
 from pergai.runners.render.spec import Bokeh, Look
@@ -14,6 +15,8 @@ Floats = npt.NDArray[np.float32]
 
 WHITE = 0.86
 """Where a correctly lit white surface lands, in linear light, before the tone curve."""
+FAINTEST_SHADOW = 5 / 255
+"""A shadow on white is somewhere at least this dark."""
 
 
 def tone(colour: Floats, look: Look, white: float) -> Floats:
@@ -56,8 +59,19 @@ def seamless(colour: Floats, albedo: Floats, product: npt.NDArray[np.bool_]) -> 
         distance = ndimage.distance_transform_edt(~product)
         missing = missing * np.clip(1.6 - 1.6 * distance / reach, 0, 1)
     missing = missing * _inset(missing.shape, 0.06)
-    shade = from_linear(1 - missing)
+    shade = _without_specks(from_linear(1 - missing), product)
     return np.repeat(shade[..., None], 3, axis=-1).astype(np.float32)
+
+
+def _without_specks(shade: Floats, product: npt.NDArray[np.bool_]) -> Floats:
+    """White wherever what is grey hangs together with nothing that an eye would call a shadow: it is left over noise. What
+    the product hides is continued from what remains."""
+    parts, count = ndimage.label((shade < 1 - 0.5 / 255) & ~product)
+    if not count:
+        return shade
+    darkest = np.asarray(ndimage.minimum(shade, parts, np.arange(1, count + 1)))
+    speck = np.concatenate([[False], darkest > 1 - FAINTEST_SHADOW])
+    return continue_behind(np.where(speck[parts], 1, shade).astype(np.float32)[..., None], product)[..., 0]
 
 
 def _inset(shape: tuple[int, ...], share: float) -> Floats:
