@@ -124,6 +124,7 @@ class FileStore:
 
     def temp_file(self, suffix: str = "") -> Path:
         """A path for an unfinished file, on the same file system, that nobody else gets. The file is not made."""
+        self._home.temp.mkdir(mode=0o700, exist_ok=True)  # there are tools that remove empty folders of this name
         return self._home.temp / f"{new_id()}{suffix}"
 
     def place(self, temp: Path, library: str, key: str) -> None:

@@ -350,3 +350,11 @@ def test_sizes_add_up_by_kind(home: Home, files: FileStore) -> None:
 
     assert sizes.pop("free") > 0
     assert sizes == {"images": 8, "database": 3, "weights": 0, "cache": 4, "temp": 0}
+
+
+def test_a_missing_folder_for_unfinished_files_is_made_again(home: Home, files: FileStore) -> None:
+    home.temp.rmdir()
+
+    files.write("studio", "x.png", b"picture")
+
+    assert files.open("studio", "x.png").read() == b"picture"
