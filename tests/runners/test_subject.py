@@ -13,6 +13,7 @@ from pergai.engine.core import Area, Placement, Pose, SceneParams
 from pergai.imaging.composite import stacked
 from pergai.imaging.picture import Alpha, Matte, Picture
 from pergai.imaging.placement import Box, Placed, Spot
+from pergai.runners.render import card as cards
 from pergai.runners.render import pose, relight, viewpoint
 from pergai.runners.render.arrange import arrange
 from pergai.runners.render.brand import branded
@@ -137,10 +138,11 @@ def test_cut_outs_on_top_of_each_other_stay_exact_where_one_is_solid() -> None:
 
 
 @pytest.mark.parametrize("pitch", [3.0, 30.0])
-def test_a_lifted_camera_sees_the_lifted_point_where_the_ground_was(pitch: float) -> None:
+def test_a_lifted_product_is_seen_as_it_is_on_the_ground(pitch: float) -> None:
     camera = aim(400, 400, (210, 330), 200.0, pitch, 6.0)
-    seen = pose.lifted(camera, 0.5).project([[0.0, 0.0, 0.5]])[0]
-    assert np.abs(seen - (210, 330)).max() <= 1
+    for lift in (0.3, 1.5):
+        up = pose.lifted(camera, lift)
+        assert np.allclose(up.project([[0.2, 0.1, lift + 0.3]]), camera.project([[0.2, 0.1, 0.3]]))
 
 
 def test_behind_a_hanging_product_the_wall_comes_near_and_the_floor_is_cleared() -> None:
@@ -283,3 +285,14 @@ def test_the_request_says_where_and_a_group_follows() -> None:
     assert bottom == 270
     assert abs((left + right) / 2 - 90) <= 3
     assert bottom - top <= 92
+
+
+def test_a_body_that_hangs_is_flat_and_keeps_its_outline() -> None:
+    alpha = shape("cylinder")
+    camera = aim(200, 200, (100, 189), 150.0, 12.0, 6.0)
+    standing = cards.build(np.repeat(alpha[..., None], 3, axis=-1), alpha, camera)
+    assert standing is not None
+    hung = pose.held(standing, "hanging")
+    assert hung.footprint[2] - hung.footprint[1] <= pose.FLAT + 1e-6 < standing.footprint[2] - standing.footprint[1]
+    seen = pose.lifted(camera, pose.LIFT["hanging"]).project(hung.mesh.vertices)
+    assert np.abs(seen - camera.project(standing.mesh.vertices)).max() < 0.01

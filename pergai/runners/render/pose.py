@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
 from msgspec import structs
 
 from pergai.engine.core import Pose
@@ -15,27 +16,32 @@ from pergai.runners.render.spec import Backdrop, PhotoSet, Stand
 
 LIFT: dict[Pose, float] = {"standing": 0.0, "lying": 0.0, "floating": 0.28, "hanging": 1.3}
 """Units between the ground and the product's lower edge."""
+FLAT = 0.12
+"""Units of depth of a product that hangs."""
 CLEARANCE = 0.05
 """Units between the back of a hanging product and the wall: as a hook holds it."""
 
 
 def lifted(camera: View, lift: float) -> View:
-    """The camera whose lens is shifted so that the point `lift` above the origin is seen where the origin was."""
-    if lift == 0:
-        return camera
-    seen = float(camera.project([[0.0, 0.0, lift]])[0, 1])
-    x, y = camera.centre
-    return replace(camera, centre=(x, float(round(2 * y - seen))))
-
-
-def lowered(camera: View, lift: float) -> View:
-    """The same camera as it sees a ground that lies `lift` higher."""
+    """The camera moved up with the product, so that it sees it as it would on the ground."""
     x, y, z = camera.origin
-    return replace(camera, origin=(x, y, z - lift))
+    return replace(camera, origin=(x, y, z + lift))
 
 
-def raised(card: Card, lift: float) -> Card:
-    return card if lift == 0 else replace(card, mesh=moved(card.mesh, (0, 0, lift)))
+def held(card: Card, pose: Pose) -> Card:
+    """The product's body where the pose has it. One that hangs is flat: what a shop hangs up has little depth."""
+    if pose == "hanging":
+        card = _flattened(card)
+    return replace(card, mesh=moved(card.mesh, (0, 0, LIFT[pose]))) if LIFT[pose] else card
+
+
+def _flattened(card: Card) -> Card:
+    """No deeper than FLAT, its back moved along the camera's rays, so that its outline stays."""
+    half, front, back = card.footprint
+    share = min(1.0, FLAT / max(back - front, 1e-6))
+    near, far = np.split(card.mesh.vertices, 2)  # as `card.build` lays them: the front, then the back on the same rays
+    mesh = replace(card.mesh, vertices=np.concatenate([near, near + (far - near) * np.float32(share)]))
+    return replace(card, mesh=mesh, footprint=(half, front, front + (back - front) * share))
 
 
 def posed(photo_set: PhotoSet, pose: Pose, cards: Sequence[Card]) -> PhotoSet:

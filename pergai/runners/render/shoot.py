@@ -78,9 +78,9 @@ def plan(
         base = middle if view == "top" else cards.lowest_point(alpha) or middle
     varying = variation(params.variant)
     heading = stage.heading(view, seed) + varying.heading
-    camera = pose.lifted(aim(width, height, base, unit, pitch, photo_set.camera.distance, heading), lift)
-    bodies = [] if params.shadow == "none" else _bodies(subject, factor, pose.lowered(camera, lift))
-    bodies = [pose.raised(body, lift) for body in bodies]
+    camera = aim(width, height, base, unit, pitch, photo_set.camera.distance, heading)
+    bodies = [] if params.shadow == "none" else _bodies(subject, factor, camera)
+    camera, bodies = pose.lifted(camera, lift), [pose.held(body, subject.pose) for body in bodies]
     photo_set = pose.posed(varied(photo_set, varying), subject.pose, bodies)
     product_width = None if params.lock_camera else box.width * factor / unit
     built = stage.build(photo_set, view, bodies, shadow=params.shadow, seed=seed, cache=cache, width=product_width)
