@@ -135,6 +135,12 @@ def test_the_gate_closes_at_its_share_of_the_steps() -> None:
     assert [DeepCache(2).way(index, 4) for index in range(4)] == ["keep", "reuse", "keep", "reuse"]
 
 
+def test_behind_the_gate_attention_repeats_the_mean_of_the_guided_pair() -> None:
+    gate = Gate(0.5)
+    gate.remember({"attn2": torch.tensor([[[1.0, 2.0]], [[3.0, 8.0]]])})
+    assert gate.aside["attn2"].tolist() == [[[2.0, 5.0]]]
+
+
 def test_shortcuts_that_do_not_go_together_are_refused(models: dict[str, StepModel]) -> None:
     with pytest.raises(JobError, match="deep_cache goes neither"):
         finish(models["sd9"], request(deep_cache=2, gate=0.5))

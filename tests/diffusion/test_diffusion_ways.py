@@ -100,6 +100,17 @@ def test_memory_that_runs_out_is_not_the_fault_of_the_way() -> None:
     assert way.is_fast
 
 
+def test_an_input_that_no_way_can_take_is_not_the_fault_of_the_fast_one() -> None:
+    def poisoned(value: int) -> int:
+        return 10 // value
+
+    way = Fallible(poisoned, poisoned, "it")
+    with pytest.raises(ZeroDivisionError):
+        way(0)
+    assert way.is_fast
+    assert way(5) == 2
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is CUDA here")
 def test_without_cuda_there_are_no_graphs_and_the_model_runs(
     fresh: Fresh, models: dict[str, StepModel], caplog: pytest.LogCaptureFixture

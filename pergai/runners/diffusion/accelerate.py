@@ -116,7 +116,8 @@ def attention(kernel: str) -> Iterator[None]:
 
 
 class Fallible:
-    """A fast way and the plain one. The first failure that is not the device's (memory, a lost GPU) ends the fast way."""
+    """A fast way and the plain one. The first input that only the plain one can take ends the fast way; one that neither can
+    take, memory that runs out and a lost GPU are not its fault."""
 
     def __init__(self, fast: Forward, plain: Forward, name: str) -> None:
         self._fast: Forward | None = fast
@@ -128,15 +129,17 @@ class Fallible:
         return self._fast is not None
 
     def __call__(self, *args: Any, **words: Any) -> Any:
-        if self._fast is not None:
-            try:
-                return self._fast(*args, **words)
-            except Exception as error:  # compilers raise anything at all
-                if isinstance(error, (torch.OutOfMemoryError, MemoryError)) or is_sticky(error):
-                    raise
-                log.warning("%s failed, the model runs without it from now on: %s", self._name, str(error)[:300])
-                self._fast = None
-        return self._plain(*args, **words)
+        if self._fast is None:
+            return self._plain(*args, **words)
+        try:
+            return self._fast(*args, **words)
+        except Exception as error:  # compilers raise anything at all
+            if isinstance(error, (torch.OutOfMemoryError, MemoryError)) or is_sticky(error):
+                raise
+            answer = self._plain(*args, **words)
+            log.warning("%s failed, the model runs without it from now on: %s", self._name, str(error)[:300])
+            self._fast = None
+            return answer
 
     def forget(self) -> None:
         """Let go of what was recorded of where the weights lie."""
