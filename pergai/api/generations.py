@@ -415,7 +415,7 @@ async def _events(
             yield ServerSentEventMessage(data=msgspec.json.encode(view).decode(), event="progress")
             event = await next_event(queue, HEARTBEAT_SECONDS)
             while event == "silence":
-                yield ServerSentEventMessage(comment="still here")
+                yield ServerSentEventMessage(comment="still here", data=None)  # with data it would be an event
                 event = await next_event(queue, HEARTBEAT_SECONDS)
             if event == "closed":
                 return
