@@ -96,6 +96,7 @@ def _recipe(job: Job, outcome: Outcome, pipeline: PipelineCard) -> dict[str, Any
         "prompt": job.params.get("prompt"),
         "negativePrompt": job.params.get("negative_prompt"),
         "source": job.source_sha256,
+        "furtherSources": [other["source_sha256"] for other in job.params.get("further", ())],
         "relight": msgspec.json.encode(outcome.details["relight"]).decode() if "relight" in outcome.details else None,
         "notes": outcome.notes,
     }
