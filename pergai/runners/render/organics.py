@@ -104,8 +104,8 @@ def leather(noise: Noise, base: Field, dark: Field) -> Maps:
         crease = np.maximum(crease, weight * (1 - ramp(gap, 0.0, 0.34)))
     crease = ndimage.gaussian_filter(crease, 1.2, mode="wrap")
     patch = noise.cloud(0.25, 2.2)
-    colour = blend(base, dark, np.clip(0.7 * crease + 0.14 * ramp(patch, -2, 2) + 0.02 * noise.fine(1.0), 0, 1))
-    relief = -0.0016 * crease + 0.0004 * noise.cloud(0.05, 2.4)
+    colour = blend(base, dark, np.clip(0.55 * crease + 0.14 * ramp(patch, -2, 2) + 0.02 * noise.fine(1.0), 0, 1))
+    relief = -0.0009 * crease + 0.0004 * noise.cloud(0.05, 2.4)
     return Maps(np.clip(colour, 0, 1), np.clip(0.36 + 0.3 * crease, 0, 1), relief.astype(np.float32))
 
 
