@@ -40,7 +40,7 @@ def written_at_home(script: str, folder: Path, weights: Path) -> list[str]:
         env=environment,
         check=True,
         timeout=120,
-        cwd=Path(__file__).resolve().parents[2],
+        cwd=folder,
     )
     return sorted(str(path.relative_to(home)) for path in home.rglob("*"))
 
