@@ -8,6 +8,8 @@ import pytest
 from pergai.imaging.picture import RGB, Alpha, Matte
 from pergai.imaging.placement import Placed, Spot, place
 from pergai.runners.diffusion import canvas
+from pergai.runners.diffusion.scene import normal_picture
+from pergai.runners.render.maps import Maps
 
 ROWS, COLUMNS = slice(100, 300), slice(150, 450)
 SIZE = (400, 600)
@@ -133,3 +135,20 @@ def test_shadows_lie_where_the_product_stands_and_grow_from_none_to_hard(view: s
     below = lights[2][min(399, box.bottom + 2), (box.left + box.right) // 2]
     assert below < 0.9
     assert lights[2][5, 5] > 0.99
+
+
+def test_a_speck_of_sky_does_not_flatten_the_depth_a_control_net_sees() -> None:
+    depth = np.repeat(np.linspace(2, 6, 64, dtype=np.float32)[::-1, None], 64, 1)
+    depth[10, 10] = np.inf
+    blank = np.zeros((64, 64, 3), np.float32)
+    seen = Maps(blank.astype(np.uint8), depth, blank, blank, blank[..., 0].astype(np.uint8)).disparity()
+    assert seen[10, 10] == 0
+    assert seen[0].max() < 8
+    assert seen[-1].min() > 247
+
+
+def test_normals_are_coloured_as_control_nets_read_them() -> None:
+    left, up, front = np.array([[-1, 0, 0]]), np.array([[0, 1, 0]]), np.array([[0, 0, 1]])
+    colours = normal_picture(np.stack([left, up, front]).astype(np.float32))
+    assert colours.argmax(-1).ravel().tolist() == [0, 1, 2]
+    assert colours.max(-1).ravel().tolist() == [255, 255, 255]

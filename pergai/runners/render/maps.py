@@ -35,10 +35,11 @@ class Maps:
     """(height, width) uint8: how much of the product covers each pixel."""
 
     def disparity(self) -> npt.NDArray[np.uint8]:
-        """(height, width) uint8: inverse depth as depth estimators give it, 255 nearest, 0 farthest or nothing."""
+        """(height, width) uint8: inverse depth as depth estimators give it, 255 nearest, 0 farthest or nothing. A speck that
+        is farther or nearer than all the rest does not flatten it."""
         inverse = 1 / np.maximum(self.depth, 1e-3)
-        low, high = float(inverse.min()), float(inverse.max())
-        return np.rint((inverse - low) / max(high - low, 1e-9) * 255).astype(np.uint8)
+        low, high = (float(edge) for edge in np.percentile(inverse, (0.2, 99.8)))
+        return np.rint(np.clip((inverse - low) / max(high - low, 1e-9), 0, 1) * 255).astype(np.uint8)
 
 
 async def render(desk: Desk, engine: str, plan: shoot.Plan) -> Maps:
