@@ -45,6 +45,13 @@ def painted(photo_set: PhotoSet, part: Part, colour: str, strength: float = 1.0)
     return msgspec.structs.replace(photo_set, **{part: _recoloured(finish, colour)})
 
 
+def colour_of(photo_set: PhotoSet, part: Part) -> str:
+    """The colour of a part; of the floor where a sweep is one piece with it."""
+    if part == "backdrop" and (one_piece(photo_set) or photo_set.backdrop.kind == "none"):
+        part = "floor"
+    return _colour(getattr(photo_set, part))
+
+
 def one_piece(photo_set: PhotoSet) -> bool:
     backdrop = photo_set.backdrop
     return backdrop.kind == "sweep" and not backdrop.colour and backdrop.material == "paper"

@@ -192,10 +192,13 @@ class _Reader:
         v = self.vocabulary
         if negated:
             return self._take_away(word)
-        if self._is_colour(word):
+        following = phrases[at + 1] if at + 1 < len(phrases) else ""
+        if word in v.shades and v.targets.get(following) in {"floor", "backdrop", "stand"}:
+            self._tone(word, v.targets[following])
+        elif self._is_colour(word):
             colour = said.colour or v.colours.get(word, word)
             return self._paint(self._shaded(colour, said), self._target(phrases, at), said)
-        if word in v.materials:
+        elif word in v.materials:
             self._lay(word, self._target(phrases, at), said)
         elif word in v.lights:
             self.photo_set = changes.lit(self.photo_set, v.lights[word], said.strength)
@@ -262,6 +265,14 @@ class _Reader:
             self._tell_apart(part)
             self.photo_set = changes.painted(self.photo_set, part, colour, said.strength)
         return True
+
+    def _tone(self, shade: str, part: Target) -> None:
+        """ "Dark background": the part's own colour, shaded twice."""
+        if part in {"floor", "backdrop", "stand"}:
+            colour = changes.colour_of(self.photo_set, part)
+            for _ in range(2):
+                colour = changes.shaded(colour, self.vocabulary.shades[shade])
+            self.photo_set = changes.painted(self.photo_set, part, colour)
 
     def _next_part(self) -> changes.Part | None:
         """What the next colour paints that is said of nothing."""
