@@ -62,7 +62,8 @@ def plan(
 ) -> Plan:
     """Build the set round a placed product.
 
-    `samples` are paths a pixel, `depth` their longest, `light_pixels` squared the most pixels of light.
+    `samples` are paths a pixel (times the set's own `samples`), `depth` their longest, `light_pixels` squared the most
+    pixels of light.
     """
     placed, view, pitch = subject.placed, subject.view, subject.pitch
     factor = min(1.0, light_pixels / float(np.sqrt(params.width * params.height)))
@@ -89,7 +90,7 @@ def plan(
         aperture=photo_set.camera.aperture if view != "top" else 0.0,
         solids=built.solids,
         emitters=built.emitters,
-        samples=samples,
+        samples=max(1, round(samples * photo_set.samples)),
         depth=depth,
         seed=seed,
         detail=None if factor == 1.0 or photo_set.look.seamless else camera.enlarged(params.width, params.height),

@@ -184,6 +184,8 @@ class PhotoSet(Part, frozen=True, kw_only=True):
     camera: Camera = Camera()
     bokeh: Bokeh = Bokeh()
     look: Look = Look()
+    samples: float = 1.0
+    """Paths a pixel against the pipeline's own number: more where small lamps, gobos or glass leave noise."""
     colours: dict[str, str] = {}
     """Names for colours of this set; a finish refers to one as "$name"."""
 
