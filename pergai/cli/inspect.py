@@ -17,10 +17,20 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.option("--fix", is_flag=True, help="Put right what can be put right: weights, orphans, leftovers, modes.")
+@click.option("--full", is_flag=True, help="Also fetch missing weights and do everything once, on the sample photo.")
+@click.option(
+    "--keep",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="With --full: leave the pictures there, as small as the references are kept.",
+)
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 @home_and_config
-def doctor(fix: bool, as_json: bool, home: Path | None, config: str | None) -> None:
-    """Check the machine, the data folder and the weights. Exit code 1 when something keeps the server from its work."""
+def doctor(fix: bool, full: bool, keep: Path | None, as_json: bool, home: Path | None, config: str | None) -> None:
+    """Check the machine, the data folder and the weights. Exit code 1 when something keeps the server from its work.
+
+    With --full every pipeline of the profile makes a small picture with a known seed, in a server of its own, and each
+    diffusion model is compared with diffusers' own pipeline: the proof of a real box.
+    """
     import asyncio
 
     from pergai.services.doctor import examine, mend
@@ -32,6 +42,10 @@ def doctor(fix: bool, as_json: bool, home: Path | None, config: str | None) -> N
         findings = asyncio.run(examine(settings))
         for failure in failures:
             click.echo(f"could not be mended: {failure}", err=True)
+    if full:
+        from pergai.demo.trial import trial
+
+        findings += trial(settings, keep=keep)
     if as_json:
         _print_json(findings)
     else:
