@@ -25,6 +25,7 @@ from typing import Any
 
 import httpx
 import numpy as np
+import psutil
 
 from benchmarks.results_file import percentile, write
 
@@ -111,7 +112,17 @@ CONNECTIONS = 40
 
 
 def poll(server: Server, path: str, rate: float, seconds: float) -> dict[str, float]:
-    """Milliseconds that answers take, at so many requests a second."""
+    """How long answers take at so many requests a second, and how much of the API process's CPU each takes, which says most
+    on a busy box."""
+    process = psutil.Process(server.process.pid)
+    before = process.cpu_times()
+    found = poll_from_outside(server, path, rate, seconds)
+    after = process.cpu_times()
+    spent = after.user + after.system - before.user - before.system
+    return {**found, "api_cpu_ms_a_request": round(1000 * spent / (found["sent_per_second"] * seconds), 2)}
+
+
+def poll_from_outside(server: Server, path: str, rate: float, seconds: float) -> dict[str, float]:
     if shutil.which("wrk") is None:
         return asyncio.run(poll_from_python(server, path, rate, seconds))
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
@@ -123,7 +134,7 @@ def poll(server: Server, path: str, rate: float, seconds: float) -> dict[str, fl
         told = subprocess.run([*command, server.base + path], capture_output=True, text=True, check=True).stdout
     if "Non-2xx" in told or "Socket errors" in told:
         raise RuntimeError(told)
-    found = dict(re.findall(r"^ +(50|99)% +([\d.]+(?:us|ms|s))$", told, re.MULTILINE))
+    found = dict(re.findall(r"^ +(50|99)% +([\d.]+(?:us|ms|s)) *$", told, re.MULTILINE))
     sent = re.search(r"Requests/sec: +([\d.]+)", told)
     return {
         "p50_ms": _milliseconds(found["50"]),
@@ -156,6 +167,7 @@ async def poll_from_python(server: Server, path: str, rate: float, seconds: floa
     return {
         "p50_ms": round(percentile(times, 0.5) * 1000, 2),
         "p99_ms": round(percentile(times, 0.99) * 1000, 2),
+        "sent_per_second": round(len(times) / seconds, 2),
     }
 
 
