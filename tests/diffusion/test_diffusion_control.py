@@ -39,14 +39,17 @@ def guided(hint: RGB = RAMP, scale: float = 0.8, start: float = 0.0, end: float 
     return request(control=Control(net="depth", hint=hint, scale=scale, start=start, end=end), **changes)
 
 
-@pytest.mark.parametrize("kind", ["sd9", "sd4", "xl9"])
 @pytest.mark.parametrize(
-    ("span", "changes"),
+    ("kind", "span", "changes"),
     [
-        ((0.0, 1.0), {}),
-        ((0.0, 1.0), {"guidance": 1.0, "scheduler": "dpmpp_2m_sde_karras"}),
-        ((0.0, 0.6), {"strength": 0.7, "steps": 6, "scheduler": "euler_a"}),
-        ((0.3, 1.0), {"scheduler": "unipc", "negative_prompt": ""}),
+        ("sd9", (0.0, 1.0), {}),
+        ("sd9", (0.0, 0.6), {"strength": 0.7, "steps": 6, "scheduler": "euler_a"}),
+        ("sd9", (0.3, 1.0), {"scheduler": "unipc", "negative_prompt": ""}),
+        ("sd4", (0.0, 1.0), {"guidance": 1.0, "scheduler": "dpmpp_2m_sde_karras"}),
+        ("sd4", (0.3, 0.8), {"strength": 0.8, "steps": 6}),
+        ("xl9", (0.0, 1.0), {}),
+        ("xl9", (0.0, 0.6), {"guidance": 1.0, "scheduler": "lightning"}),
+        ("xl9", (0.3, 1.0), {"strength": 0.7, "steps": 6, "scheduler": "dpmpp_2m_karras"}),
     ],
 )
 def test_alone_a_guided_picture_is_that_of_diffusers_to_the_last_bit(
@@ -89,6 +92,15 @@ def test_filled_batches_carry_the_maps_along(fresh: Any, nets: dict[str, Control
     expected = finish(plain, *several[0], depth=nets["sd9"])
     made = finish(sized, *several[1], depth=nets["sd9"])
     assert all(apart(a.pixels, b.pixels) <= 1 for a, b in zip(expected, made, strict=True))
+
+
+def test_a_control_net_in_channels_last_guides_to_the_same_picture(
+    models: dict[str, StepModel], nets: dict[str, ControlNet], tmp_path: Path
+) -> None:
+    tiny.build_control("xl9").save_pretrained(tmp_path / "net")
+    other = registry.load_model(card("net", family="controlnet", channels_last=True), tmp_path / "net", "cpu")
+    expected, picture = (finish(models["xl9"], guided(), depth=net)[0].pixels for net in (nets["xl9"], other))
+    assert apart(picture, expected) <= 1
 
 
 def test_a_map_of_another_size_is_refused_by_name(models: dict[str, StepModel], nets: dict[str, ControlNet]) -> None:

@@ -182,6 +182,7 @@ class Graphs:
                 self._forward(*args, **words)
         torch.cuda.current_stream().wait_stream(side)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
+        # Other threads may ask the device how it is (the engine's heartbeat does); that must not spoil the recording.
+        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
             output = self._forward(*args, **words)
         self._recorded[key] = graph, [copy for copy in copies if isinstance(copy, Tensor)], output

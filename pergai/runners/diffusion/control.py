@@ -77,11 +77,14 @@ def hint_tensor(hint: RGB) -> Tensor:
 
 
 def load(card: ModelCard, folder: Path, device: str) -> ControlNet:
-    """Family `controlnet`: a ControlNetModel in diffusers' format. Options: `dtype`, `variant`. Raises ModelUnavailable or
-    CardError."""
+    """Family `controlnet`: a ControlNetModel in diffusers' format. Options: `dtype`, `variant`, `channels_last` (on by default
+    on a GPU). Raises ModelUnavailable or CardError."""
     import diffusers
 
-    return ControlNet(load_part(diffusers.ControlNetModel, card, folder, device).eval())
+    net = load_part(diffusers.ControlNetModel, card, folder, device).eval()
+    if card.options.get("channels_last", device.startswith("cuda")):
+        net.to(memory_format=torch.channels_last)
+    return ControlNet(net)
 
 
 def nets(beside: Sequence[Mapping[str, Any]]) -> dict[str, ControlNet]:
