@@ -13,6 +13,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from pergai.imaging.foreground import enlarge, reduce, spread
+from pergai.imaging.outline import net_inside
 from pergai.imaging.picture import FloatPlane
 from pergai.imaging.planes import Colours, largest, smallest
 
@@ -131,11 +132,6 @@ def _grow_ground(image: Colours, model: Colours, noise: float, mask: FloatPlane)
     reached = ndimage.binary_propagation(outside & (mask < 0.1), mask=outside | (shadow & (mask < 0.5)))
     reached |= like & (mask < 0.5)
     return np.asarray(reached | _holes((like | (shadow & (level > 0.6))) & ~reached, like, off, noise, mask, model))
-
-
-def net_inside(mask: FloatPlane) -> BoolPlane:
-    """Where the net is sure, two of its own pixels in from its outline: no net draws it finer than that."""
-    return np.asarray(ndimage.minimum_filter(mask, 2 * max(2, round(max(mask.shape) / 160)) + 1) > 0.9)
 
 
 def _holes(

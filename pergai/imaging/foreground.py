@@ -16,6 +16,7 @@ from pergai.imaging.picture import FloatPlane
 from pergai.imaging.planes import Colours
 
 _SOLID = 0.995
+_EDGE_PIXELS = 100
 _EDGE_TRUST = 0.02
 """What an unmixed edge pixel counts beside a solid one."""
 
@@ -50,6 +51,25 @@ def foreground_colours(image: Colours, alpha: FloatPlane, background: Colours) -
     solid = ndimage.minimum_filter((alpha >= _SOLID).astype(np.float32), 3)
     weights = np.maximum(solid, _EDGE_TRUST * alpha**4)
     return spread(unmixed.astype(np.float32), weights.astype(np.float32))
+
+
+def old_background(image: Colours, alpha: FloatPlane) -> npt.NDArray[np.float32] | None:
+    """The one colour (3,) that the edge of somebody else's cut-out still carries, or None where nothing says so.
+
+    Each half clear pixel, read as a mixture with the product's colour beside it, names a background; when they agree, and
+    their mixture explains the edge far better than the product's colour alone, it is believed.
+    """
+    edge = (alpha > 0.15) & (alpha < 0.85)
+    if edge.sum() < _EDGE_PIXELS:
+        return None
+    front = spread(image, ndimage.minimum_filter((alpha >= _SOLID).astype(np.float32), 3))[edge]
+    share, seen = alpha[edge][:, None], image[edge]
+    named = (seen - share * front) / (1.0 - share)
+    colour = np.clip(np.median(named, axis=0), 0.0, 1.0).astype(np.float32)
+    alone = np.abs(seen - front).mean()
+    mixed = np.abs(seen - share * front - (1.0 - share) * colour).mean()
+    away = np.abs(front - colour).max(axis=1).mean()
+    return colour if mixed < 0.4 * alone and away > 0.1 else None
 
 
 def with_detail(image: Colours, alpha: FloatPlane, foreground: Colours, background: Colours) -> Colours:

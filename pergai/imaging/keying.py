@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from pergai.imaging.backdrop import Backdrop, BoolPlane, net_inside
+from pergai.imaging.backdrop import Backdrop, BoolPlane
 from pergai.imaging.foreground import spread
+from pergai.imaging.outline import net_inside, surest
 from pergai.imaging.picture import FloatPlane
 from pergai.imaging.planes import Colours, dot, largest
 from pergai.imaging.translucency import density
@@ -40,8 +41,8 @@ class Key:
 def key(image: Colours, mask: FloatPlane, backdrop: Backdrop) -> Key:
     """Everything that differs from the backdrop and hangs together with what the net has found."""
     longer = max(mask.shape)
-    surest = ndimage.minimum_filter(mask, 2 * max(1, round(longer / 320)) + 1)
-    sure = surest > 0.95
+    least = surest(mask, 1)
+    sure = least > 0.95
     backdrop = _with_contact_shadows(image, backdrop, sure)
     off = largest(np.abs(image - backdrop.colour))
     differs = (ndimage.gaussian_filter(off, 0.6) > 4.0 * backdrop.noise + 0.012) & ~_far_inside(backdrop.ground)
@@ -50,7 +51,7 @@ def key(image: Colours, mask: FloatPlane, backdrop: Backdrop) -> Key:
     solid = (product | net_inside(mask)) & ~backdrop.ground
     reach = _edge_width(off, solid)
     core = ndimage.distance_transform_edt(solid) > reach
-    core &= (surest > 0.8) | ~_between_strands(image, backdrop, core, sure)
+    core &= (least > 0.8) | ~_between_strands(image, backdrop, core, sure)
 
     inside = _unmix(image, backdrop.colour, spread(image, core.astype(np.float32)))
     ridges = _unmix(image, backdrop.colour, spread(image, _ridges(off, solid & ~core, core, backdrop.noise)))

@@ -11,25 +11,27 @@ from PIL import Image
 from scipy import ndimage
 
 from pergai.errors import NoProductFound
+from pergai.imaging import evidence
 from pergai.imaging.backdrop import find_backdrop
 from pergai.imaging.closed_form import solve_alpha
-from pergai.imaging.foreground import background_colours, foreground_colours, spread, with_detail
+from pergai.imaging.foreground import background_colours, foreground_colours, old_background, spread, with_detail
 from pergai.imaging.keying import key
+from pergai.imaging.outline import net_pixel
 from pergai.imaging.picture import RGB, Alpha, FloatPlane, Matte
 from pergai.imaging.planes import Colours, dot
 
-VERSION = 4
+VERSION = 5
 """Raise it when a matte comes out different, so that cached ones are made again."""
 
 WORK_PIXELS = 2_000_000
 """Mattes are solved at no more than this many pixels and brought to the source's resolution by its colours."""
 
-_NET_SIDE = 320
-"""Side of the coarsest net's output: how far its outline may be off, in its own pixels, is what the band allows for."""
-
 _SURE = 0.95
 _PRIOR = 0.02
 """How strongly closed-form matting is held to the net's mask where nothing else is known."""
+
+_HELD = 0.5
+"""The same where the net is nearly sure."""
 
 _DOUBT = 0.2
 """What the net gives less than this is nothing; above, its doubts are stretched to 0-1. Faint wide patches are ghosts of
@@ -60,10 +62,12 @@ def refine(source: RGB, mask: FloatPlane, alpha: Alpha | None = None) -> Matte:
     backdrop = find_backdrop(image, coarse)
     if backdrop is None:
         solved = _solve_on_anything(image, coarse)
+        solved = evidence.on_texture(image, coarse, solved)
         background = background_colours(image, solved)
     else:
         keyed = key(image, coarse, backdrop)
         solved = solve_alpha(image, keyed.unknown, keyed.estimate, keyed.confidence)
+        solved = evidence.on_backdrop(image, coarse, solved, backdrop)
         if keyed.density is not None:
             solved = solved * keyed.density
         background = backdrop.colour
@@ -79,9 +83,14 @@ def is_cut_out(alpha: Alpha) -> bool:
 
 
 def from_alpha(source: RGB, alpha: Alpha) -> Matte:
-    """The matte of a source that is a cut-out already: its own alpha, with colours for the pixels beyond its edge."""
+    """The matte of a source that is a cut-out already: its own alpha, with colours for the pixels beyond its edge, and its
+    edge's own colours where an old background shines through (see `old_background`)."""
     image = _unit(working_copy(source))
     coarse = _resize_plane(alpha.astype(np.float32) / np.float32(255.0), image.shape[1], image.shape[0])
+    old = old_background(image, coarse)
+    if old is not None:
+        behind = np.broadcast_to(old, image.shape).astype(np.float32)
+        return Matte(alpha, _colours_at_source(source, alpha, foreground_colours(image, coarse, behind), behind))
     colours = spread(image, np.maximum(coarse - 0.02, 0.0) ** 2)
     size = (source.shape[1], source.shape[0])
     beyond = _resize_planes(colours, size, (0.0, 0.0, float(image.shape[1]), float(image.shape[0])))
@@ -91,30 +100,15 @@ def from_alpha(source: RGB, alpha: Alpha) -> Matte:
 
 def _solve_on_anything(image: Colours, mask: FloatPlane) -> FloatPlane:
     """Alpha over an unknown background: closed form in a band around the net's outline, held to the net's mask."""
-    reach = max(2, round(max(mask.shape) / _NET_SIDE))
+    reach = max(2, round(net_pixel(mask)))
     unsure = (mask > 1.0 - _SURE) & (mask < _SURE)
     unknown = ndimage.maximum_filter(unsure, 2 * reach + 1)
     width = 2 * round(_THIN * max(mask.shape)) + 1
     thin = ndimage.maximum_filter(mask - ndimage.grey_opening(mask, width) > 0.1, 3)
     decided = np.clip(np.where(thin, mask, (mask - _DOUBT) / (1.0 - _DOUBT)), 0.0, 1.0)
     estimate = np.where(unknown, decided, np.round(mask)).astype(np.float32)
-    return _without_ghosts(solve_alpha(image, unknown, estimate, np.full_like(mask, _PRIOR)))
-
-
-def _without_ghosts(alpha: FloatPlane) -> FloatPlane:
-    """Alpha with the net's doubts decided: a real edge is soft over a few pixels, a doubt over many.
-
-    Doubts inside the product that never reach one half are dropped.
-    """
-    side = 2 * max(4, round(0.012 * max(alpha.shape))) + 1
-    wide = (ndimage.minimum_filter(alpha, side) > 0.03) & (ndimage.maximum_filter(alpha, side) < 0.97)
-    share = ndimage.gaussian_filter(ndimage.maximum_filter(wide.astype(np.float32), side + side // 2), side / 6)
-    t = np.clip((alpha - 0.25) / 0.5, 0.0, 1.0)
-    decided = t * t * (3.0 - 2.0 * t)
-    decided = alpha + share * (decided - alpha)
-    patches, count = ndimage.label(decided < 0.999)
-    faintest = ndimage.minimum(decided, patches, np.arange(count + 1))
-    return np.where(faintest[patches] > 0.5, 1.0, decided).astype(np.float32)
+    held = (_PRIOR + _HELD * np.abs(2.0 * mask - 1.0) ** 8).astype(np.float32)
+    return solve_alpha(image, unknown, estimate, held)
 
 
 def _alpha_at_source(source: RGB, image: Colours, alpha: FloatPlane) -> Alpha:

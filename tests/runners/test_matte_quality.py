@@ -179,9 +179,22 @@ def test_a_cut_out_keeps_its_own_alpha_whatever_the_net_says() -> None:
     one = case("glass", "grey")
     alpha = np.round(one.alpha * 255.0).astype(np.uint8)
     nothing: FloatPlane = np.zeros(alpha.shape, dtype=np.float32)
-    matte = refine(one.image, nothing, alpha)
+    colours = np.round(np.clip(one.colours, 0.0, 1.0) * 255.0).astype(np.uint8)
+    matte = refine(colours, nothing, alpha)
     assert np.array_equal(matte.alpha, alpha)
-    assert np.array_equal(matte.foreground[alpha > 0], one.image[alpha > 0])
+    assert np.array_equal(matte.foreground[alpha > 0], colours[alpha > 0])
+
+
+@pytest.mark.parametrize("product", ["mug", "soft"])
+def test_a_cut_out_that_carries_its_old_background_at_the_edge_is_cleaned(product: str) -> None:
+    one = case(product, "green")
+    alpha = np.round(one.alpha * 255.0).astype(np.uint8)
+    matte = refine(one.image, np.zeros(alpha.shape, dtype=np.float32), alpha)
+    assert np.array_equal(matte.alpha, alpha)
+    assert np.array_equal(matte.foreground[alpha == 255], one.image[alpha == 255])
+    edge = (alpha > 40) & (alpha < 215)
+    off = np.abs(matte.foreground[edge] / 255.0 - one.colours[edge]).mean()
+    assert off < 0.4 * np.abs(one.image[edge] / 255.0 - one.colours[edge]).mean()
 
 
 def test_an_alpha_that_says_nothing_is_no_cut_out(net: segment.Segmenter) -> None:

@@ -1,0 +1,133 @@
+"""How far a refined matte may leave the net's mask: as far as the photo bears it out.
+
+Sharpening an outline where the net has drawn it needs no proof. Moving it does: by colours that the product and the
+background explain better than they explain the net's mask. Where there is none, the net's own answer stands.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from pergai.imaging.backdrop import Backdrop
+from pergai.imaging.foreground import spread
+from pergai.imaging.outline import net_pixel
+from pergai.imaging.picture import FloatPlane
+from pergai.imaging.planes import Colours, dot, largest, smallest
+
+_MOVED, _FAR = 0.05, 0.12
+"""Mean change of alpha around a pixel that is taken for a mere sharpening, and that is surely none."""
+
+_GAIN = 0.03
+"""By how much (0-1) the refined matte must explain the colours better to be followed all the way."""
+
+_THIN = 8.0
+"""On a texture nothing thinner than this, in the net's pixels, is told apart better than the net did."""
+
+_SPECK = 0.002
+"""Share of the largest part below which a detached one is a speck."""
+
+_BLOTCHES = 0.015
+"""Median distance (0-1) of a plain ground from its model, beyond its noise."""
+
+_HUE = 0.08
+"""This far (0-1) from the backdrop's own hue a pixel is no shadow."""
+
+_BOUNCE = 0.04
+"""The product's coloured light in its shadow: allowed for where the net gives nothing."""
+
+_NIGHT = 0.25
+"""No shadow is darker than this share of the lit backdrop."""
+
+_CONTRAST = 0.1, 0.25
+"""Distance (0-√3) of the product's colour from the backdrop at which a gap between them begins to be seen, and is."""
+
+
+def on_texture(image: Colours, mask: FloatPlane, alpha: FloatPlane) -> FloatPlane:
+    """`alpha` where the colours on both sides bear it out and the outline has only become sharper, else `mask`."""
+    unit = net_pixel(mask)
+    followed = mask + _borne_out(image, mask, alpha) * (alpha - mask)
+    thin = mask - ndimage.grey_opening(mask, 2 * round(_THIN * unit / 2) + 1)
+    thin = ndimage.maximum_filter(np.clip((thin - 0.1) / 0.2, 0.0, 1.0), 2 * round(1.5 * unit) + 1)
+    share = _unmoved(mask, followed) * (1.0 - ndimage.gaussian_filter(thin, unit))
+    return _without_specks(np.asarray(mask + share * (followed - mask), dtype=np.float32))
+
+
+def _without_specks(alpha: FloatPlane) -> FloatPlane:
+    """Alpha without detached parts that are faint or tiny beside the product. An earring's twin, a lace stay."""
+    parts, count = ndimage.label(alpha > 0.02, np.ones((3, 3), dtype=bool))
+    if count < 2:
+        return alpha
+    numbers = np.arange(count + 1)
+    mass, peak = ndimage.sum_labels(alpha, parts, numbers), ndimage.maximum(alpha, parts, numbers)
+    mass[0] = 0.0
+    kept = (mass > _SPECK * mass.max()) & (peak > 0.5)
+    return np.where(kept[parts], alpha, np.float32(0.0))
+
+
+def on_backdrop(image: Colours, mask: FloatPlane, alpha: FloatPlane, backdrop: Backdrop) -> FloatPlane:
+    """`alpha` where it only sharpens the outline, adds what no shadow explains, or removes what shows the backdrop
+    beside a product of another colour; else `mask`."""
+    if _mottled(image, backdrop):
+        return on_texture(image, mask, alpha)
+    unit = net_pixel(mask)
+    added = _beyond_shadow(image, mask, backdrop)
+    front = spread(image, (np.minimum(mask, alpha) ** 4).astype(np.float32))
+    line = front - backdrop.colour
+    contrast = np.sqrt(dot(line, line))
+    near_white = np.clip((smallest(backdrop.colour) - 0.85) / 0.1, 0.0, 1.0)
+    removed = np.clip((contrast / (1.0 + 0.6 * near_white) - _CONTRAST[0]) / (_CONTRAST[1] - _CONTRAST[0]), 0.0, 1.0)
+    proof = np.where(alpha > mask, added, removed)
+    moved = np.abs(alpha - mask) + 1e-3
+    radius = 0.7 * unit
+    proof = ndimage.gaussian_filter(proof * moved, radius) / ndimage.gaussian_filter(moved, radius)
+    share = np.maximum(proof, _unmoved(mask, alpha))
+    return np.asarray(mask + share * (alpha - mask), dtype=np.float32)
+
+
+def _mottled(image: Colours, backdrop: Backdrop) -> bool:
+    """A ground of soft blotches: plain enough to be modelled, not to be taken away pixel by pixel."""
+    off = largest(np.abs(image - backdrop.lit))[backdrop.ground]
+    return bool(off.size) and float(np.median(off)) > _BLOTCHES + 2.0 * backdrop.noise
+
+
+def _unmoved(mask: FloatPlane, alpha: FloatPlane) -> FloatPlane:
+    """1 where the two agree on average over a few of the net's pixels: there one is only sharper than the other."""
+    unit = net_pixel(mask)
+    change = np.abs(ndimage.gaussian_filter(mask - alpha, 1.5 * unit))
+    share = np.clip((_FAR - change) / (_FAR - _MOVED), 0.0, 1.0)
+    share = ndimage.minimum_filter(share, 2 * round(unit) + 1)
+    return np.asarray(ndimage.gaussian_filter(share, unit / 1.5), dtype=np.float32)
+
+
+def _borne_out(image: Colours, mask: FloatPlane, alpha: FloatPlane) -> FloatPlane:
+    """0-1: how much better `alpha` explains the colours as a mixture of what is sure on both sides."""
+    unit = max(2.0, round(net_pixel(mask)))
+    least, most = np.minimum(mask, alpha), np.maximum(mask, alpha)
+    solid = ndimage.minimum_filter((least > 0.95).astype(np.float32), 3) + np.float32(0.02) * least**4
+    clear = ndimage.minimum_filter((most < 0.05).astype(np.float32), 3) + np.float32(1e-3) * (most < 0.05)
+    front, back = spread(image, solid.astype(np.float32)), spread(image, clear.astype(np.float32))
+
+    def unexplained(share: FloatPlane) -> FloatPlane:
+        rest = np.abs(image - share[..., None] * front - (1.0 - share[..., None]) * back)
+        return np.asarray(rest.mean(axis=-1), dtype=np.float32)
+
+    gain = ndimage.gaussian_filter(unexplained(mask) - unexplained(alpha), unit)
+    moved = ndimage.gaussian_filter(np.abs(mask - alpha), unit)
+    return np.asarray(np.clip(gain / np.maximum(moved, 0.02) / _GAIN, 0.0, 1.0), dtype=np.float32)
+
+
+def _beyond_shadow(image: Colours, mask: FloatPlane, backdrop: Backdrop) -> npt.NDArray[np.float32]:
+    """0-1: how surely a pixel is neither the backdrop nor its shadow: another hue, too dark, or a line."""
+    smooth = ndimage.gaussian_filter(image, (0.7, 0.7, 0.0))
+    lit = np.maximum(backdrop.lit, np.float32(1.0 / 255.0))
+    level = dot(smooth, lit) / dot(lit, lit)
+    off = largest(np.abs(smooth - np.clip(level, 0.0, 1.1)[..., None] * lit))
+    bounce = _BOUNCE * (1.0 - np.clip(mask / 0.15, 0.0, 1.0))
+    hue = np.clip((off - 3.0 * backdrop.noise - bounce - 0.02) / _HUE, 0.0, 1.0)
+    night = np.clip((_NIGHT + 0.1 - level) / 0.1, 0.0, 1.0)
+    width = 2 * round(2.0 * net_pixel(mask)) + 1
+    apart = largest(np.abs(smooth - lit))
+    line = np.clip((apart - ndimage.grey_opening(apart, width) - 0.04 - 3.0 * backdrop.noise) / 0.06, 0.0, 1.0)
+    return np.asarray(np.maximum(np.maximum(hue, night), line), dtype=np.float32)
