@@ -19,6 +19,8 @@ class TemplateView(Reply):
     category: str
     description: str
     prompt: str
+    frame_mm: float
+    """How many millimetres a picture's height shows at the product: what `realHeightMm` is measured by."""
     preview_url: str | None
 
 
@@ -49,6 +51,7 @@ async def list_templates(catalogue: Catalogue, links: Links) -> list[TemplateVie
             category=scene.category,
             description=scene.description,
             prompt=scene.prompt,
+            frame_mm=scene.frame_mm,
             preview_url=links.at(f"/previews/{scene.id}.webp") if preview(scene.id).is_file() else None,
         )
         for scene in catalogue.scenes.values()
