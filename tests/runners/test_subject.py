@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFilter
 
 from pergai.cards.catalogue import load_catalogue
 from pergai.engine.core import Area, Placement, Pose, SceneParams
@@ -21,7 +21,7 @@ from pergai.runners.render.camera import aim
 from pergai.runners.render.layers import difference
 from pergai.runners.render.model import Light as Rendered
 from pergai.runners.render.safe_area import beside
-from pergai.runners.render.spec import Backdrop, Camera, Floor, Light, PhotoSet, Stand, check
+from pergai.runners.render.spec import Backdrop, Camera, Floor, Light, Look, PhotoSet, Stand, check
 from pergai.runners.render.subject import Photo, stood
 from pergai.runners.render.variation import LIMITS, pitched, variation, varied
 
@@ -112,11 +112,16 @@ def test_what_lies_together_does_not_touch() -> None:
 
 def test_each_product_of_a_group_is_checked_where_it_is_seen() -> None:
     params = SceneParams(scene="studio", width=300, height=300)
-    subject = stood(SET, params, [photo(shape("box")), photo(shape("box"), (200, 40, 20)), photo(shape("cylinder"))])
+    soft = np.asarray(Image.fromarray(shape("box")).filter(ImageFilter.GaussianBlur(2)))
+    subject = stood(SET, params, [photo(soft), photo(soft, (200, 40, 20)), photo(shape("cylinder"))])
     assert len(subject.bodies) == 3
     for body in subject.bodies:
         own = subject.where & (body.foreground == subject.placed.foreground).all(axis=-1) & (body.alpha == 255)
         assert own.sum() > 300
+    for body in subject.bodies[1:]:
+        assert not subject.where[(body.alpha > 0) & (body.alpha < 255)].any(), (
+            "not where one shines through another's edge"
+        )
     left, top, right, bottom = subject.details["placement"]["box"]
     assert left >= 0 and top >= 0 and right <= 300 and bottom <= 300
 
@@ -212,7 +217,7 @@ def test_paper_and_paint_take_the_brands_colours_and_stone_does_not() -> None:
     assert (dressed.floor.colour, dressed.stand.colour, used) == ("#102030", "#405060", ("#102030", "#405060"))
     marble = PhotoSet(floor=Floor(material="marble"), backdrop=Backdrop(kind="wall", material="concrete"))
     assert branded(marble, ("#102030",)) == (marble, ())
-    white = check(load_catalogue().scenes["white"])
+    white = PhotoSet(look=Look(seamless=True))
     assert branded(white, ("#102030",)) == (white, ()), "seamless white stays white"
 
 
@@ -248,7 +253,7 @@ def test_a_white_product_is_never_burnt_out_by_relighting() -> None:
     white = level(SET)
     warm, _ = relight.matched(placed, SET, lit((2 * white, 1.4 * white, 0.8 * white)), alpha > 0)
     solid = warm.foreground[alpha == 255]
-    assert (solid.min(axis=1) == 255).mean() < 0.01
+    assert np.median(solid.max(axis=1)) < 250
     assert solid[:, 0].mean() > solid[:, 2].mean() + 15, "warm, not white"
 
 
