@@ -419,7 +419,7 @@ async def _events(
                 event = await next_event(queue, HEARTBEAT_SECONDS)
             if event == "closed":
                 return
-            if event.status != row.status:  # of mere progress the row knows nothing, and there may be hundreds of watchers
+            if event.status != row.status:  # progress is not in the row, and watchers may be many
                 row = await generations.get(library, row.id)
     view = generation_view(row, links, generations)
     yield ServerSentEventMessage(data=msgspec.json.encode(view).decode(), event=row.status)

@@ -85,7 +85,10 @@ class EngineClient:
         pause = 0.0
         while not self._stopping:
             started = time.monotonic()
-            await self._live_once()
+            try:
+                await self._live_once()
+            except OSError:  # no more processes or open files: that passes
+                log.exception("the engine process could not be started; trying again")
             self.restarts += 1
             # A process that dies young is started again with growing pauses; one that worked a while, at once.
             pause = 0.0 if time.monotonic() - started > 30 else min(10.0, pause * 2 + 0.25)

@@ -61,6 +61,9 @@ class Janitor:
 
     async def _measure_queue(self) -> None:
         while True:
-            async with self._database.read() as connection:
-                self._metrics.queued(await queue.depth(connection))
+            try:
+                async with self._database.read() as connection:
+                    self._metrics.queued(await queue.depth(connection))
+            except Exception:
+                log.exception("the queue could not be measured; trying again")
             await asyncio.sleep(5)

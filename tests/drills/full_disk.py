@@ -1,4 +1,4 @@
-"""A disk that takes nothing more for a while.
+"""A disk that takes nothing more for a while, and a process that may open nothing more.
 
 The limit is the kernel's own: RLIMIT_FSIZE of the server's process, below the length of its log of changes. Every commit fails
 as on a full disk, at once and in the API process alone.
@@ -48,6 +48,21 @@ def restart_the_engine_while_the_disk_is_full(studio: Studio) -> None:
         died = studio.server.kill9_engine()
         wait_for_log(studio, "a job's state could not be written")
         studio.server.wait_until(lambda: studio.server.engine_pid() not in (None, died), 30, "no new engine process")
+    studio.check_nothing_lost_and_nothing_twice()
+
+
+def restart_the_engine_while_no_file_can_be_opened(studio: Studio) -> None:
+    """An engine process that cannot be started, for there are too many open files, is started when there are not."""
+    process = psutil.Process(studio.server.pid)
+    limits = process.rlimit(resource.RLIMIT_NOFILE)
+    process.rlimit(resource.RLIMIT_NOFILE, (process.num_fds() - 4, limits[1]))  # what is open stays open
+    try:
+        died = studio.server.kill9_engine()
+        wait_for_log(studio, "could not be started")
+    finally:
+        process.rlimit(resource.RLIMIT_NOFILE, limits)
+    studio.server.wait_until(lambda: studio.server.engine_pid() not in (None, died), 30, "no new engine process")
+    Orders(studio, 2).run()
     studio.check_nothing_lost_and_nothing_twice()
 
 
