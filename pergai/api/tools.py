@@ -6,7 +6,8 @@ from litestar import Controller, Response, post
 from litestar.params import JSONBody
 from msgspec import Meta
 
-from pergai.api.generations import JOB_RESPONSES, BitDepth, GenerationView, JobDesk, JobRequest, Ratio, Resolution
+from pergai.api.generations import JOB_RESPONSES, GenerationView, JobDesk
+from pergai.api.job_requests import BitDepth, JobRequest, Ratio, Resolution
 from pergai.api.wire import Prompt, ShortText
 from pergai.settings import Settings
 
