@@ -6,25 +6,25 @@ what its scheduling does for those who wait.
 
 from __future__ import annotations
 
-import heapq
-import random
+import os
 import tempfile
-from collections import deque
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
+from statistics import median
 from time import perf_counter
 from typing import Any
 
 import numpy as np
 import torch
 
+from benchmarks import simulated
 from benchmarks.random_models import build
-from benchmarks.results_file import percentile, seconds, write
+from benchmarks.results_file import seconds, write
+from benchmarks.served import Painter, Served
 from pergai.cards.structs import HubSource, ModelCard
 from pergai.engine.core import UNFINISHED
 from pergai.engine.device import DeviceLoop
-from pergai.engine.scheduler import Scheduler, Work
+from pergai.engine.scheduler import Work
 from pergai.runners.diffusion.model import StepModel, load
 from pergai.runners.diffusion.request import Request
 
@@ -145,169 +145,54 @@ def models() -> dict[str, Any]:
     bare_loop(model, BATCH)
     # Side by side, in turn, so that a busy machine is busy for all of them.
     bare, engine, alone = [], [], []
-    for _ in range(3):
+    for _ in range(5):
         bare.append(seconds(lambda: bare_loop(model, BATCH), 1))
         engine.append(through_the_device_thread(model, [request(seed) for seed in range(BATCH)]))
         alone.append(seconds(lambda: [turns(model, [request(seed)]) for seed in range(BATCH)] and None, 1))
-    middle = {name: sorted(times)[1] for name, times in (("bare", bare), ("engine", engine), ("alone", alone))}
+    middle = {name: median(times) for name, times in (("bare", bare), ("engine", engine), ("alone", alone))}
     return {
         "what": f"{BATCH} requests of {STEPS} steps with guidance at {SIDE}×{SIDE}, a UNet of 4 M parameters, one thread",
-        "engine over the bare loop, speed (goal 0.95)": round(middle["bare"] / middle["engine"], 3),
-        "engine over one after another, speed": round(middle["alone"] / middle["engine"], 2),
+        "engine over the bare loop, speed (goal 0.95)": round(
+            median(one / other for one, other in zip(bare, engine, strict=True)), 3
+        ),
+        "engine over one after another, speed": round(
+            median(one / other for one, other in zip(alone, engine, strict=True)), 2
+        ),
         "seconds": {name: round(value, 2) for name, value in middle.items()},
         "microseconds a row a tick": overhead(model),
     }
 
 
-# --- the scheduler alone, in simulated time -------------------------------------------------------------
+def over_http(folder: Path) -> dict[str, Any]:
+    """16 clients of a real server, each waiting for its picture, against the same 16 requests as one batch in this process; in
+    turn, so that a busy machine is busy for both."""
+    os.environ["OMP_NUM_THREADS"] = "1"  # of the server's engine, as here
+    model = small_model(folder)
+    painter = Painter("small", folder, SIDE, STEPS, options={"max_batch": BATCH})
+    ratios, spent = [], []
+    with Served([painter], jobs=BATCH, device="cpu") as server:
 
+        def ask(seed: int) -> float:
+            return server.scene("small", 256, seed)
 
-@dataclass(slots=True, eq=False)
-class Job:
-    at: float
-    steps: int
-    size: int
-    library: str = "a"
-    left: int = 0
-    done: float = 0.0
-
-
-def step_seconds(count: int) -> float:
-    """A step of a batch of one size: part of it is there whatever the batch (as measured on GPUs for SD 1.5)."""
-    return 0.012 + 0.008 * count
-
-
-def arrivals(load: float, count: int, seed: int) -> list[Job]:
-    rng = random.Random(seed)
-    mix = (4, 20, 30)
-    capacity = BATCH / (step_seconds(BATCH) * sum(mix) / len(mix))
-    now, jobs = 0.0, []
-    for _ in range(count):
-        now += rng.expovariate(load * capacity)
-        steps = rng.choice(mix)
-        jobs.append(Job(at=now, steps=steps, size=rng.choice((512, 768)), left=steps))
-    return jobs
-
-
-def continuous(jobs: list[Job]) -> None:
-    """The engine's own scheduler."""
-    scheduler, now = Scheduler(), 0.0
-    coming = deque(sorted(jobs, key=lambda job: job.at))
-    while coming or len(scheduler):
-        if not len(scheduler):
-            now = max(now, coming[0].at)
-        while coming and coming[0].at <= now:
-            job = coming.popleft()
-            scheduler.add(Work(job=str(id(job)), library=job.library, model="m", shape=job.size, payload=job))
-        batch = scheduler.next(("m",), lambda _: BATCH)
-        spent = step_seconds(len(batch))
-        now += spent
-        for work in batch:
-            work.payload.left -= 1
-            if work.payload.left:
-                scheduler.put_back(work)
-            else:
-                work.payload.done = now
-        scheduler.charge(batch, spent)
-
-
-def static(jobs: list[Job]) -> None:
-    """The fair rival: whenever the device is free, the oldest job and all that wait with its size and steps."""
-    now, waiting = 0.0, []
-    coming = deque(sorted(jobs, key=lambda job: job.at))
-    while coming or waiting:
-        if not waiting:
-            now = max(now, coming[0].at)
-        while coming and coming[0].at <= now:
-            heapq.heappush(waiting, (coming[0].at, id(coming[0]), coming.popleft()))
-        key = (waiting[0][2].size, waiting[0][2].steps)
-        batch = [job for _, _, job in sorted(waiting) if (job.size, job.steps) == key][:BATCH]
-        waiting = [entry for entry in waiting if entry[2] not in batch]
-        heapq.heapify(waiting)
-        now += batch[0].steps * step_seconds(len(batch))
-        for job in batch:
-            job.done = now
-
-
-def poisson() -> dict[str, Any]:
-    found: dict[str, list[float]] = {"p95 latency": [], "p95 slowdown": [], "throughput": []}
-    for seed in range(5):
-        ours, theirs = arrivals(0.8, 1500, seed), arrivals(0.8, 1500, seed)
-        continuous(ours)
-        static(theirs)
-
-        def latencies(jobs: list[Job]) -> list[float]:
-            return [job.done - job.at for job in jobs]
-
-        def slowdowns(jobs: list[Job]) -> list[float]:
-            return [(job.done - job.at) / (job.steps * step_seconds(1)) for job in jobs]
-
-        for name, measure in (("p95 latency", latencies), ("p95 slowdown", slowdowns)):
-            found[name].append(percentile(measure(ours), 0.95) / percentile(measure(theirs), 0.95))
-        found["throughput"].append(max(job.done for job in theirs) / max(job.done for job in ours))
-    middle = {name: round(sorted(values)[2], 3) for name, values in found.items()}
+        server.together(BATCH, BATCH, ask)
+        for number in range(1, 6):
+            together, _ = server.together(BATCH, BATCH, lambda seed, n=number: ask(100 * n + seed))
+            bare = seconds(lambda: turns(model, [request(seed) for seed in range(BATCH)]), 1)
+            ratios.append(bare / together)
+            spent.append(together)
     return {
-        "what": "Poisson arrivals at 0.8 of capacity, steps 4, 20, 30, two sizes; over a static batcher by key",
-        "p95 latency (goal 0.65)": middle["p95 latency"],
-        "p95 slowdown (goal 0.30)": middle["p95 slowdown"],
-        "throughput (goal 0.98)": middle["throughput"],
+        "HTTP over one batch in process, speed (goal 0.9)": round(median(ratios), 3),
+        "seconds of 16 over HTTP": round(median(spent), 2),
+        "what HTTP adds": "decoding, placing, compositing, a PNG with its receipt and fsync, rows in SQLite; 256×256 results",
     }
-
-
-def fairness() -> dict[str, float]:
-    """A light tenant with and without a heavy one; equals among themselves."""
-
-    def light() -> Iterator[Job]:
-        for index in range(40):
-            yield Job(at=1 + index * 2.0, steps=20, size=512, library="light", left=20)
-
-    alone, beside = list(light()), list(light())
-    continuous(alone)
-    heavy = [Job(at=0.0, steps=20, size=512, library="heavy", left=20) for _ in range(1000)]
-    continuous([*beside, *heavy])
-    p95 = [percentile([job.done - job.at for job in jobs], 0.95) for jobs in (beside, alone)]
-    shared = 20 * step_seconds(BATCH)
-    equals = [Job(at=0.0, steps=20, size=512, library=str(i % 8), left=20) for i in range(1600)]
-    continuous(equals)
-    middle = sorted(job.done for job in equals)[800]
-    served = [sum(job.done <= middle for job in equals if job.library == str(i)) for i in range(8)]
-    return {
-        "light tenant's p95 beside 1,000 jobs, over alone (goal 2)": round(p95[0] / p95[1], 2),
-        "the same over a job's time in full batches, the least that sharing steps allows": round(p95[0] / shared, 2),
-        "Jain's index of 8 equals half way (goal 0.95)": round(sum(served) ** 2 / (8 * sum(n * n for n in served)), 4),
-    }
-
-
-def scheduler_cost() -> dict[str, float]:
-    """Microseconds a row a tick: choosing a batch and putting it back."""
-    costs = {}
-    for waiting in (BATCH, 100, 1000):
-        scheduler = Scheduler()
-        for index in range(waiting):
-            scheduler.add(Work(job=str(index), library=str(index % 8), model="m", shape=512, payload=None))
-
-        def tick(scheduler: Scheduler = scheduler) -> None:
-            batch = scheduler.next(("m",), lambda _: BATCH)
-            for work in batch:
-                scheduler.put_back(work)
-            scheduler.charge(batch, 0.01)
-
-        costs[f"{waiting} in the queue"] = round(seconds(tick, 200) / BATCH * 1e6, 1)
-    return costs
 
 
 def main() -> None:
     torch.set_num_threads(1)  # a second one waits in loops for the first and measures the neighbours
-    write(
-        "engine",
-        {
-            "model": models(),
-            "scheduler, microseconds a row a tick (goal 50)": scheduler_cost(),
-            "poisson": poisson(),
-            "fairness": fairness(),
-        },
-        ("torch", "diffusers"),
-    )
+    with tempfile.TemporaryDirectory() as folder:
+        served = over_http(Path(folder))
+    write("engine", {"model": models(), "http": served, "simulated": simulated.everything()}, ("torch", "diffusers"))
 
 
 if __name__ == "__main__":

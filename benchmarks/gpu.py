@@ -13,14 +13,10 @@ from __future__ import annotations
 
 import argparse
 import gc
-import json
 import os
-import signal
 import sys
 import tempfile
-import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -31,6 +27,7 @@ import torch
 
 from benchmarks import gpu_engine, gpu_http, gpu_segment
 from benchmarks.gpu_engine import Sizes
+from benchmarks.guarded import Bench
 from benchmarks.random_models import build
 from benchmarks.served import Served
 
@@ -47,77 +44,6 @@ KINDS = {"sd15": "StableDiffusionInpaintPipeline", "sdxl": "StableDiffusionXLInp
 KINDS |= {"small": KINDS["sd15"], "small-xl": KINDS["sdxl"]}
 FAST = {"graphs": True}
 """The switches of a card that the server's models and the bare engine run with."""
-
-
-class OutOfTime(BaseException):
-    """The row's budget is spent. Not an Exception: nothing between may take it for its own."""
-
-
-class Bench:
-    """Rows, each guarded, and the file they go to. With `resume` the rows that are in the file are not done again."""
-
-    def __init__(self, out: Path, seconds: float, smoke: bool, *, resume: bool) -> None:
-        self.smoke = smoke
-        self.results: dict[str, Any] = {}
-        self.left_out: list[str] = []
-        self._out = out
-        self._end = perf_counter() + seconds
-        self._record = describe(smoke)
-        if resume and out.exists():
-            kept = json.loads(out.read_text())
-            self.results = kept["results"]
-            if kept["running"]:
-                self.results[kept["running"]] = {"error": "it ended the whole process"}
-
-    def row(self, name: str, budget: float, work: Callable[[], Any], *, always: bool = False) -> Any:
-        """Do one row within its budget of seconds; what it found, or {} where it failed or was left out. `always`: later rows
-        need what it makes, also in a process that resumes."""
-        if name in self.results and (not always or "error" in self.results[name]):
-            return {} if "error" in self.results[name] else self.results[name]
-        if perf_counter() + budget / 2 > self._end:
-            self.left_out.append(name)
-            self.write()
-            return {}
-        self.write(running=name)
-        started = perf_counter()
-        try:
-            with limit(min(budget, self._end - perf_counter())):
-                found = work()
-        except (Exception, OutOfTime) as error:
-            where = traceback.extract_tb(error.__traceback__)[-1]
-            told = f"{type(error).__name__}: {error}"[:500]
-            found = {"error": f"{told} ({Path(where.filename).name}:{where.lineno})"}
-        clear()
-        self.results[name] = found
-        print(f"{name} ({perf_counter() - started:.1f} s): {json.dumps(found)}", flush=True)
-        self.write()
-        return {} if "error" in found else found
-
-    def write(self, running: str = "") -> None:
-        record = {
-            **self._record,
-            "results": self.results,
-            "left out for lack of time": self.left_out,
-            "running": running,
-        }
-        self._out.parent.mkdir(parents=True, exist_ok=True)
-        self._out.write_text(json.dumps(record, indent=2) + "\n")
-
-
-@contextmanager
-def limit(seconds: float) -> Iterator[None]:
-    """Raises OutOfTime in the main thread. A call into the device is not broken off, the next line of Python is."""
-
-    def over(*_: object) -> None:
-        raise OutOfTime(f"more than {seconds:.0f} seconds")
-
-    before = signal.signal(signal.SIGALRM, over)
-    signal.setitimer(signal.ITIMER_REAL, max(1.0, seconds))
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
 
 
 def clear() -> None:
@@ -158,9 +84,10 @@ def pipeline_of(sizes: Sizes, weights: Path | None, dtype: torch.dtype, device: 
 
 
 class Found:
-    """What later rows need of earlier ones; 0 where those failed."""
+    """What later rows need to know: whether the nets are tiny, and what earlier rows found; 0 where those failed."""
 
-    def __init__(self) -> None:
+    def __init__(self, smoke: bool) -> None:
+        self.smoke = smoke
         self.rival: dict[str, float] = {}
         self.bare: dict[str, float] = {}
         self.alone: dict[str, float] = {}
@@ -175,7 +102,7 @@ def in_process(bench: Bench, sizes: Sizes, weights: Path | None, device: str, fo
     row(
         f"{name}: same pictures as stock, float32",
         40,
-        lambda: gpu_engine.correctness(build(tiny, torch.float32, device), torch.float32, 64, 2 if bench.smoke else 4),
+        lambda: gpu_engine.correctness(build(tiny, torch.float32, device), torch.float32, 64, 2 if found.smoke else 4),
     )
     made: list[Any] = []
 
@@ -200,7 +127,7 @@ def in_process(bench: Bench, sizes: Sizes, weights: Path | None, device: str, fo
 
         def eight_bits() -> Any:
             model = gpu_engine.engine(pipeline, sizes.fast, sizes.largest, fp8=True)
-            return gpu_engine.throughput(model, sizes, 0.0, 2 if bench.smoke else 20)
+            return gpu_engine.throughput(model, sizes, 0.0, 2 if found.smoke else 20)
 
         row("sdxl: 20 steps, 8-bit weights, images/s (goal 2.3)", 40, eight_bits)
 
@@ -222,7 +149,7 @@ def fast_engine(bench: Bench, model: Any, sizes: Sizes, stock: float, found: Fou
     bench.row(f"{name}: 4 steps against 20 (goal 5.5)", 30, lambda: gpu_engine.few_steps(model, sizes))
     if "xl" not in name:
         return
-    steps, jobs = (2, 4) if bench.smoke else (20, 48)
+    steps, jobs = (2, 4) if found.smoke else (20, 48)
     bench.row(
         "sdxl: 20 steps, MLPerf's shape, bf16, images/s (goal 1.7)",
         40,
@@ -232,7 +159,7 @@ def fast_engine(bench: Bench, model: Any, sizes: Sizes, stock: float, found: Fou
     bench.row(
         "sdxl: 4096² in two stages (goal 20)",
         50,
-        lambda: gpu_engine.large_expand(model, gpu_engine.x4plus(weights, bench.smoke), sizes),
+        lambda: gpu_engine.large_expand(model, gpu_engine.x4plus(weights, found.smoke), sizes),
     )
 
 
@@ -244,8 +171,8 @@ def over_http(bench: Bench, plans: tuple[Sizes, ...], folder: Path, found: Found
         if (folder / sizes.model / "model_index.json").is_file()
     ]
     there = {one.name for one in painters}
-    gpu_engine.save_x4plus(folder / "x4plus", bench.smoke)
-    enlargers = [gpu_http.enlarger(folder / "x4plus", bench.smoke)]
+    gpu_engine.save_x4plus(folder / "x4plus", found.smoke)
+    enlargers = [gpu_http.enlarger(folder / "x4plus", found.smoke)]
     jobs = 2 * max(sizes.largest for sizes in plans)
     server = Served(painters, enlargers, jobs=jobs, device=device)
     if not bench.row("HTTP: the server", 120, lambda: server.__enter__() and "up", always=True):
@@ -262,7 +189,7 @@ def over_http(bench: Bench, plans: tuple[Sizes, ...], folder: Path, found: Found
                 alone = found.alone.get(name, 0.0)
                 bench.row(f"HTTP, {name}: unloaded", 60, lambda s=sizes, a=alone: gpu_http.unloaded(server, s, a))
         pixels = 256 * 256
-        bench.row("HTTP, x4plus (goal 3)", 40, lambda: gpu_http.enlarging(server, pixels, found.enlarge, bench.smoke))
+        bench.row("HTTP, x4plus (goal 3)", 40, lambda: gpu_http.enlarging(server, pixels, found.enlarge, found.smoke))
     finally:
         server.__exit__()
     for sizes in plans[:1]:
@@ -275,12 +202,12 @@ def over_http(bench: Bench, plans: tuple[Sizes, ...], folder: Path, found: Found
             )
 
 
-def compiled(bench: Bench, sizes: Sizes, weights: Path | None, device: str) -> None:
+def compiled(bench: Bench, sizes: Sizes, weights: Path | None, device: str, found: Found) -> None:
     """torch.compile beside CUDA graphs: last, for it takes long to make."""
 
     def work() -> Any:
         pipeline, _ = pipeline_of(sizes, weights, sizes.fast, device)
-        model = gpu_engine.engine(pipeline, sizes.fast, sizes.largest, compile="eager" if bench.smoke else "default")
+        model = gpu_engine.engine(pipeline, sizes.fast, sizes.largest, compile="eager" if found.smoke else "default")
         started = perf_counter()
         gpu_engine.finish(model, [gpu_engine.request(sizes.side, steps=1) for _ in range(sizes.largest)])
         spent = perf_counter() - started
@@ -290,24 +217,27 @@ def compiled(bench: Bench, sizes: Sizes, weights: Path | None, device: str) -> N
     bench.row(f"{sizes.model}: torch.compile", 100, work)
 
 
-def run(bench: Bench, weights: Path | None) -> None:
-    device = "cpu" if bench.smoke else "cuda"
-    plans = SMOKE if bench.smoke else REAL
-    found = Found()
+def run(bench: Bench, weights: Path | None, smoke: bool) -> None:
+    device = "cpu" if smoke else "cuda"
+    plans = SMOKE if smoke else REAL
+    found = Found(smoke)
     with tempfile.TemporaryDirectory(prefix="pergai-gpu-") as scratch:
-        bench.row("the device", 20, lambda: gpu_engine.peak(bench.smoke))
+        bench.row("the device", 20, lambda: gpu_engine.peak(found.smoke))
         for sizes in plans:
-            in_process(bench, sizes, weights, device, Path(scratch) / sizes.model, found)
+            try:
+                in_process(bench, sizes, weights, device, Path(scratch) / sizes.model, found)
+            except Exception as error:  # between two rows
+                bench.results[f"{sizes.model}: what followed"] = {"error": f"{type(error).__name__}: {error}"[:500]}
             clear()
-        enlarged = bench.row("x4plus (goals 0.35, 3)", 40, lambda: gpu_engine.enlarge(weights, bench.smoke))
+        enlarged = bench.row("x4plus (goals 0.35, 3)", 40, lambda: gpu_engine.enlarge(weights, found.smoke))
         found.enlarge = enlarged.get("plain loop with PNG, Mpixel/s", 0.0)
         try:
             over_http(bench, plans, Path(scratch), found, device)
         except Exception as error:
             bench.results["HTTP"] = {"error": f"{type(error).__name__}: {error}"[:500]}
-        bench.row("BiRefNet-L (goal 3)", 40, lambda: gpu_segment.segment(weights, bench.smoke))
-        for sizes in plans[: 1 if bench.smoke else None]:
-            compiled(bench, sizes, weights, device)
+        bench.row("BiRefNet-L (goal 3)", 40, lambda: gpu_segment.segment(weights, found.smoke))
+        for sizes in plans[: 1 if found.smoke else None]:
+            compiled(bench, sizes, weights, device, found)
 
 
 def main() -> None:
@@ -325,8 +255,15 @@ def main() -> None:
     import diffusers
 
     diffusers.utils.logging.set_verbosity_error()
-    bench = Bench(options.out, options.seconds, options.smoke, resume=options.resume)
-    run(bench, options.weights)
+    bench = Bench(
+        options.out,
+        options.seconds,
+        describe(options.smoke),
+        resume=options.resume,
+        patience=5.0 if options.smoke else 1.0,
+        after=clear,
+    )
+    run(bench, options.weights, options.smoke)
     bench.write()
     failed = [name for name, one in bench.results.items() if isinstance(one, dict) and "error" in one]
     print(f"written to {options.out}; {len(bench.results) - len(failed)} rows, failed: {', '.join(failed) or 'none'}")

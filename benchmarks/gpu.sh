@@ -19,7 +19,7 @@ if [[ $# -gt 0 && -d "$1" ]]; then
 fi
 export PYTHONPATH="$path" HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false
 # A row that loses the device ends the process (exit status 70, as in the engine) or is killed: the others go on in a fresh one.
-end=$((SECONDS + 530))
+end=$((SECONDS + ${SECONDS_IN_ALL:-530}))
 status=0
 for attempt in 1 2 3; do
   resume=$([[ $attempt -gt 1 ]] && echo --resume || true)
