@@ -1,0 +1,117 @@
+"""The catalogue of sets: enough of them for every trade, each of sound things, each with its preview."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pergai.cards.catalogue import load_catalogue
+from pergai.paths import packaged
+from pergai.runners.render import growth, props, walls
+from pergai.runners.render.denoise import denoise
+from pergai.runners.render.geometry import Mesh
+from pergai.runners.render.materials import MATERIALS, surface
+from pergai.runners.render.spec import Finish, check
+
+SCENES = load_catalogue().scenes
+TRADES = {
+    "studio", "fashion", "footwear", "jewellery", "beauty", "food", "electronics", "furniture", "home", "toys", "tools",
+    "accessories", "luxury", "nature", "seasonal",
+}  # fmt: skip
+
+
+def sound(mesh: Mesh) -> None:
+    """Finite, whole, within reach, and no larger than a set can bear."""
+    assert np.isfinite(mesh.vertices).all()
+    assert np.isfinite(mesh.uv).all()
+    assert len(mesh.uv) == len(mesh.vertices)
+    assert mesh.faces.max() < len(mesh.vertices)
+    assert len(mesh.faces) < 1_000_000
+    if mesh.normals is not None:
+        length = np.linalg.norm(mesh.normals, axis=1)
+        assert np.isfinite(length).all()
+        assert (length < 1.001).all()
+        assert (length > 0.99).mean() > 0.9
+
+
+def test_there_are_sets_for_every_trade() -> None:
+    assert len(SCENES) >= 60
+    assert {card.category for card in SCENES.values()} >= TRADES
+    orders = [card.order for card in SCENES.values()]
+    assert len(set(orders)) == len(orders), "two sets at one place of the list"
+
+
+@pytest.mark.parametrize("scene", SCENES)
+def test_every_prop_of_a_set_is_a_sound_mesh_above_the_floor(scene: str) -> None:
+    random = np.random.default_rng(1)
+    for prop in check(SCENES[scene]).props:
+        mesh = props.build(prop, random)
+        sound(mesh)
+        if prop.kind not in {"shingle", "petals", "leaves", "branch", "plant", "grass"}:
+            assert mesh.vertices[:, 2].min() > prop.z - 0.12
+
+
+@pytest.mark.parametrize("scene", SCENES)
+def test_every_set_has_a_small_preview(scene: str) -> None:
+    path = packaged("configs") / "previews" / f"{scene}.webp"
+    with Image.open(path) as preview:
+        assert preview.width == preview.height >= 320
+    assert path.stat().st_size < 60_000
+
+
+def test_there_is_no_preview_without_its_set() -> None:
+    assert {path.stem for path in (packaged("configs") / "previews").glob("*.webp")} == set(SCENES)
+
+
+@pytest.mark.parametrize(
+    "mesh",
+    [
+        walls.fluted(4.0, 2.0, 0.1), walls.fluted(4.0, 2.0, 0.1, hollow=True), walls.slats(4.0, 2.0, 0.16),
+        walls.niche(1.6, 1.8, 0.5, (8.0, 4.0)), walls.panelled(6.0, 4.0, 1.6), walls.sweep(-4, 3, 1.2, 8, 10),
+    ],
+    ids=["fluted", "hollow", "slats", "niche", "panelled", "sweep"],
+)  # fmt: skip
+def test_a_wall_is_a_sound_mesh(mesh: Mesh) -> None:
+    sound(mesh)
+
+
+def test_a_niche_is_closed_at_its_back() -> None:
+    """A ray through any point of the opening meets the back wall."""
+    mesh = walls.niche(1.6, 1.8, 0.5, (8.0, 4.0))
+    corners = mesh.vertices[mesh.faces]
+    back = corners[(np.abs(corners[..., 1] - 0.5) < 1e-4).all(axis=1)][..., [0, 2]]
+    for point in ([0.0, 0.05], [0.7, 0.1], [-0.7, 0.1], [0.0, 1.7], [0.4, 1.4]):
+        a, b, c = (back[:, k] - point for k in range(3))
+        turns = np.stack([p[:, 0] * q[:, 1] - p[:, 1] * q[:, 0] for p, q in ((a, b), (b, c), (c, a))])
+        assert ((turns >= -1e-6).all(axis=0) | (turns <= 1e-6).all(axis=0)).any(), point
+
+
+def test_a_twig_and_its_blossom_belong_together() -> None:
+    first, second = (growth.bough(1.5, np.random.default_rng([3, 4])) for _ in range(2))
+    assert np.array_equal(first[0], second[0])
+    assert len(first[1]) == len(second[1]) > 10
+
+
+@pytest.mark.parametrize("name", [name for name, material in MATERIALS.items() if material.fitted])
+def test_a_picture_of_one_thing_is_neither_turned_nor_shifted(
+    name: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    finish = Finish(material=name, scale=3.0, turn=40.0)  # type: ignore[arg-type]
+    look = surface(finish, tmp_path_factory.mktemp("textures"), (0.3, 0.7))
+    assert (look.period, look.turn, look.offset) == (1.0, 0.0, (0.0, 0.0))
+
+
+def test_a_horizon_out_of_focus_is_smooth_though_its_guide_was_looked_at_only_a_few_times() -> None:
+    """Along the horizon nothing changes: what is left of the noise there is what the denoiser kept."""
+    random = np.random.default_rng(5)
+    share = np.clip((np.arange(192)[:, None] - 60) / 72, 0, 1) * np.ones((1, 192))
+    looks = [(random.random((192, 192)) < share).astype(np.float32) for _ in range(10)]
+    albedo = np.repeat(0.1 + 0.8 * np.mean(looks[:4], axis=0)[..., None], 3, axis=-1).astype(np.float32)
+    colour = np.repeat(0.1 + 0.8 * np.mean(looks[4:], axis=0)[..., None], 3, axis=-1).astype(np.float32)
+
+    def unrest(picture: np.ndarray) -> float:
+        return float(np.abs(np.diff(picture[70:122, 16:-16, 0], axis=1)).mean())
+
+    kept, mended = (unrest(denoise(colour, albedo, blurred=blurred)) for blurred in (False, True))
+    assert mended < 0.5 * kept
