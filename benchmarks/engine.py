@@ -27,6 +27,7 @@ from pergai.engine.device import DeviceLoop
 from pergai.engine.scheduler import Work
 from pergai.runners.diffusion.model import StepModel, load
 from pergai.runners.diffusion.request import Request
+from pergai.worker import NICENESS
 
 SIDE, STEPS, BATCH = 64, 12, 16
 
@@ -175,6 +176,7 @@ def over_http(folder: Path) -> dict[str, Any]:
         def ask(seed: int) -> float:
             return server.scene("small", 256, seed)
 
+        os.nice(NICENESS)  # as the server's engine does on a CPU
         server.together(BATCH, BATCH, ask)
         for number in range(1, 6):
             together, _ = server.together(BATCH, BATCH, lambda seed, n=number: ask(100 * n + seed))
