@@ -2,8 +2,8 @@
 
     python -m benchmarks.render_catalogue [--scenes marble] [--size 512]
 
-Writes benchmarks/results/render_catalogue.json. Error is PSNR of the developed set outside the product against 2,048 paths a pixel,
-`atSameError` how many times longer a picture alone takes, with as many paths as it needs to be no worse.
+Writes benchmarks/results/render_catalogue.json. Error is PSNR of the developed set outside the product against 2,048 paths a
+pixel, `atSameError` how many times longer a picture alone takes, with as many paths as it needs to be no worse.
 """
 
 from __future__ import annotations
