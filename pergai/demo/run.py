@@ -40,7 +40,7 @@ SCENES = (
     "flatlay",
 )
 PROMPTS = {"podium": "sage green floor, teal backdrop, golden hour"}
-RATIOS = ("16:9", "1:1")
+RATIOS = ("9:16", "16:9")
 
 
 def run(settings: Settings, out: Path) -> Path:

@@ -79,7 +79,7 @@ def test_the_demo_leaves_a_page_that_shows_everything_and_loads_nothing_from_out
         assert name in text
 
     printed = capsys.readouterr().out
-    for step in ("Create the product", "Remove the background", "Upscale 2x", "Expand to 1:1", "Download the ZIP"):
+    for step in ("Create the product", "Remove the background", "Upscale 2x", "Expand to 9:16", "Download the ZIP"):
         assert re.search(rf"{step}\s+━+\s+\d+\.\d s", printed), step
     with sqlite3.connect(settings.paths.database) as connection:
         ((name, revoked),) = connection.execute(

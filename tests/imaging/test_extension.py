@@ -138,6 +138,49 @@ def test_a_shadow_at_the_border_goes_on_and_fades() -> None:
     assert np.diff(smooth).max() < 0.15
 
 
+def veined(height: int, width: int, strength: float, seed: int = 3) -> FloatImage:
+    """A textured ground around 0: short strokes that run down to the left."""
+    noise = np.random.default_rng(seed).normal(0, 1, (height, width))
+    strokes = ndimage.rotate(
+        ndimage.gaussian_filter(np.tile(noise, (2, 2)), (0.9, 5.0)), 35, reshape=False, mode="wrap"
+    )
+    strokes = strokes[height // 2 : height // 2 + height, width // 2 : width // 2 + width]
+    return np.asarray(strength * strokes / strokes.std())[..., None]
+
+
+@pytest.mark.parametrize("slope", [-1.4, 0.0, 0.7])
+def test_an_edge_that_crosses_the_border_at_a_slant_goes_straight_on(slope: float) -> None:
+    """A table's edge: dark beyond it, textured ground before it."""
+    y, x = np.mgrid[0:300, 0:420]
+    beyond = x < 170 + slope * (y - 0.5)
+    levels = np.where(beyond[..., None], [32.0, 28, 24], np.array([168.0, 120, 80]) + veined(300, 420, 14))
+    levels, alpha = with_product(levels, (20, 160, 60))
+    out = extend(grained(levels, 1.5), alpha, (540, 420), (240, 0), seed=3).astype(float)
+    red = ndimage.uniform_filter1d(out[..., 0], 5, axis=1)
+    off = []
+    for row in range(4, 236):
+        true = 170 + slope * (row - 240)
+        if 24 < true < 396:
+            found = 24 + np.argmax(np.diff(red[row])[24:396]) + 1
+            off.append(abs(found - true))
+            assert out[row, : round(true) - 12, 0].max() < 90  # nothing of the ground beyond the edge
+    assert len(off) > 100
+    assert np.max(off) < 8
+    assert np.mean(off) < 3
+
+
+def test_a_shadow_at_the_border_of_a_textured_ground_fades_and_does_not_come_back() -> None:
+    y, x = np.mgrid[0:300, 0:420]
+    shade = 1 - 0.75 * np.exp(-(((x - 210) / 70.0) ** 2) - ((y - 300) / 40.0) ** 2)
+    ground = (np.array([170.0, 128, 90]) + veined(300, 420, 16)) * shade[..., None]
+    levels, alpha = with_product(ground, (20, 60, 160))
+    out = extend(grained(levels, 1.5), alpha, (640, 420), (0, 0), seed=5).astype(float)
+    light = ndimage.gaussian_filter(out.mean(axis=-1), 8)
+    assert light[304, 210] < 0.65 * 129  # it goes on below the border ...
+    assert light[304:, 210].max() > 0.75 * 129  # ... fades ...
+    assert light[450:].min() > 0.65 * 129  # ... and no dark blot is seen further down
+
+
 @pytest.mark.parametrize("name", ["grass", "gravel", "brick"])
 def test_a_textured_ground_goes_on_without_repetition(name: str) -> None:
     grey = getattr(data, name)()[:240, :240]

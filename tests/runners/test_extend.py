@@ -100,3 +100,12 @@ def test_the_same_job_gives_the_same_picture(desk: BenchDesk, sample_photo: Path
         size = {"width": photo.width, "height": photo.height + 40}
     first, again = (expand(desk, sample_photo, seed=7, **size) for _ in range(2))
     assert np.array_equal(first.pixels, again.pixels)
+
+
+def test_every_side_is_a_step_of_its_own(desk: BenchDesk, sample_photo: Path) -> None:
+    """Between two calls of the CPU pool a job can be cancelled, and its progress is seen."""
+    desk.phases.clear()
+    expand(desk, sample_photo, width=620, height=420)
+    steps = [fraction for fraction, phase in desk.phases if phase == "extend"]
+    assert steps == sorted(steps)
+    assert len(set(steps)) == 5  # the start and four sides

@@ -2,47 +2,35 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 from scipy import ndimage
 
 from pergai.imaging.extension.grain import like_grain, to_bytes
-from pergai.imaging.extension.membrane import Light, continue_light
-from pergai.imaging.extension.plan import Plan, Side
+from pergai.imaging.extension.ground import Ground
+from pergai.imaging.extension.lines import Line, find_lines
+from pergai.imaging.extension.membrane import survey
+from pergai.imaging.extension.picker import Bank, Detail, Mask, Strip, block_positions, overlap_of
+from pergai.imaging.extension.plan import Plan, Side, turn
 from pergai.imaging.extension.seam import join
-from pergai.imaging.extension.texture import Bank, Detail, Mask, Strip, block_positions, lay, overlap_of, quilt
+from pergai.imaging.extension.texture import lay, quilt
 from pergai.imaging.picture import RGB, Alpha
 
-T = TypeVar("T", bound=np.generic)
 SIDES: tuple[Side, ...] = ("left", "right", "top", "bottom")
 
 SMALL = 1_200_000
 """Pixels at which blocks are chosen; larger canvases use a small copy."""
-FEWEST = 40
-"""Places a block must be found at, or smaller blocks are tried."""
+FEWEST, VARIETY = 40, 3
+"""Places a block must be found at, or smaller blocks are tried: a small one, and a large one in times its own area."""
 
 
 def extend(source: RGB, product: Alpha | None, size: tuple[int, int], offset: tuple[int, int], seed: int) -> RGB:
-    """Continue a picture's background over a larger canvas.
-
-    `source`: (h, w, 3), kept exactly; `product`: (h, w), its matte, or None when everything is background; `size`:
-    (height, width) of the canvas; `offset`: (top, left) of the source on it. The same arguments give the same
-    picture. Raises ValueError when the source does not
-    lie within the canvas.
-    """
-    plan = Plan(canvas=size, source=(source.shape[0], source.shape[1]), offset=offset, scaled=False)
-    if min(offset) < 0 or plan.rows.stop > size[0] or plan.columns.stop > size[1]:
-        raise ValueError(f"a source of {plan.source} at {offset} does not lie within a canvas of {size}")
-    if plan.canvas == plan.source:
-        return source.copy()
-    background = background_mask(product, plan.source)
-    light = continue_light(source.astype(np.float32), background, plan)
-    canvas = _Canvas(source, background, plan, light, seed)
-    for side in SIDES:
-        canvas.grow(side)
-    return canvas.picture()
+    """Continue a picture's background over a larger canvas: all the work of an Extension at once."""
+    work = Extension(source, product, size, offset, seed)
+    for side in work.sides:
+        work.grow(side)
+    return work.picture()
 
 
 def background_mask(product: Alpha | None, shape: tuple[int, int]) -> Mask:
@@ -54,101 +42,106 @@ def background_mask(product: Alpha | None, shape: tuple[int, int]) -> Mask:
     return np.asarray(soft < 24)
 
 
-def _turn(plane: npt.NDArray[T], side: Side) -> npt.NDArray[T]:
-    """A view of a plane with axis 0 along the border of this side and axis 1 away from the source."""
-    match side:
-        case "right":
-            return plane
-        case "left":
-            return plane[:, ::-1]
-        case "bottom":
-            return plane.swapaxes(0, 1)
-        case "top":
-            return plane[::-1].swapaxes(0, 1)
+class Extension:
+    """A canvas that grows side by side; the work may be given up between any two calls.
 
+    `source`: (h, w, 3), kept exactly; `product`: (h, w), its matte, or None when everything is background; `size`:
+    (height, width) of the canvas; `offset`: (top, left) of the source on it. The same arguments give the same
+    picture. Raises ValueError when the source does not lie within the canvas.
+    """
 
-class _Canvas:
-    """The detail of a canvas, side by side; light is added at the end."""
+    def __init__(
+        self, source: RGB, product: Alpha | None, size: tuple[int, int], offset: tuple[int, int], seed: int
+    ) -> None:
+        self._plan = plan = Plan(canvas=size, source=(source.shape[0], source.shape[1]), offset=offset, scaled=False)
+        if min(offset) < 0 or plan.rows.stop > size[0] or plan.columns.stop > size[1]:
+            raise ValueError(f"a source of {plan.source} at {offset} does not lie within a canvas of {size}")
+        space = (plan.offset[1], size[1] - plan.columns.stop, plan.offset[0], size[0] - plan.rows.stop)
+        self._depth: dict[Side, int] = {side: depth for side, depth in zip(SIDES, space, strict=True) if depth}
+        self._source, self._rng = source, np.random.default_rng(seed)
+        self._zoom = max(1, int(np.ceil(np.sqrt(size[0] * size[1] / SMALL))))
+        self._background = background_mask(product, plan.source)
+        self._survey = survey(source.astype(np.float32), self._background, plan)
+        self._lines = {side: self._find(side) for side in SIDES} if self._depth else {}
+        self._pixels = np.zeros((*size, 3), dtype=np.float32)
+        self._pixels[plan.rows, plan.columns] = source
+        self._known = np.zeros(size, dtype=bool)
+        self._known[plan.rows, plan.columns] = self._background
 
-    def __init__(self, source: RGB, background: Mask, plan: Plan, light: Light, seed: int) -> None:
-        self.source, self.background, self.plan, self.light = source, background, plan, light
-        self.rng = np.random.default_rng(seed)
-        self.source_light = light.window(plan.rows, plan.columns)
-        self.source_detail = source.astype(np.float32) - self.source_light
-        self.detail = np.zeros((*plan.canvas, 3), dtype=np.float32)
-        self.detail[plan.rows, plan.columns] = self.source_detail
-        self.known = np.zeros(plan.canvas, dtype=bool)
-        self.known[plan.rows, plan.columns] = background
-        self.zoom = max(1, int(np.ceil(np.sqrt(plan.canvas[0] * plan.canvas[1] / SMALL))))
+    @property
+    def sides(self) -> Sequence[Side]:
+        """The sides to grow, in this order."""
+        return tuple(self._depth)
+
+    def _find(self, side: Side) -> list[Line]:
+        return find_lines(turn(self._survey.pixels, side), turn(self._background, side))
 
     def grow(self, side: Side) -> None:
-        """Fill one side: left and right at the source's own height, top and bottom over the whole width."""
-        plan, zoom = self.plan, self.zoom
-        height, width = plan.canvas
-        depth = {
-            "left": plan.offset[1],
-            "right": width - plan.columns.stop,
-            "top": plan.offset[0],
-            "bottom": height - plan.rows.stop,
-        }[side]
-        if depth == 0:
-            return
-        upright = side in {"left", "right"}
-        rows = plan.rows if upright else slice(0, height)
-        turned, known = _turn(self.detail[rows], side), _turn(self.known[rows], side)
-        along, before = turned.shape[0], turned.shape[1] - depth
-        bank = _turn(self.source_detail, side)
-        small = Bank(
-            detail=_shrink(bank, zoom),
-            light=_shrink(_turn(self.source_light, side), zoom),
-            usable=_shrink_mask(_turn(self.background, side), zoom),
-        )
-        block = self._block(small)
-        if not block:
-            turned[:, before:] = like_grain(self.source_detail, self.background, (along, depth), self.rng)
-            known[:, before:] = True
-            return
-        overlap = min(overlap_of(block), before // zoom)
-        inside = slice(before - overlap * zoom, before)
-        reach = overlap * zoom + depth
-        end = width if upright else height
-        span = slice(0, reach) if side in {"left", "top"} else slice(end - reach, end)
-        window = (rows, span) if upright else (span, slice(0, width))
-        strip = Strip(
-            border=_shrink(turned[:, inside], zoom),
-            known=_shrink_mask(known[:, inside], zoom),
-            light=_turn(self.light.window(window[0], window[1], zoom), side),
-            origin=0 if upright else plan.offset[1] // zoom,
-            keep_rows=upright,
-        )
-        copies = quilt(small, strip, block, self.rng)
-        laid = lay(copies, bank, (along, reach), zoom)
-        rim = min(3, overlap * zoom)
-        seen = known[:, before - rim : before]
-        gap = (turned[:, before - rim : before] - laid[:, overlap * zoom - rim : overlap * zoom]) * seen[..., None]
-        difference = gap.sum(axis=1) / np.maximum(seen.sum(axis=1), 1)[:, None]
-        laid = laid[:, overlap * zoom :]
-        laid += join(difference, np.asarray(seen.any(axis=1)), depth, block * zoom)
-        turned[:, before:] = laid
+        """Fill one side."""
+        depth = self._depth[side]
+        ground = Ground(self._survey, self._background, self._lines, side)
+        pixels, known = turn(self._pixels[ground.rows], side), turn(self._known[ground.rows], side)
+        along, before = pixels.shape[0], pixels.shape[1] - depth
+        detail = self._synthesised(ground, pixels[:, :before], known[:, :before], depth)
+        for top in range(0, along, 256):
+            rows = slice(top, min(top + 256, along))
+            light = ground.light(rows, 0, depth)
+            pixels[rows, before:] = light + detail[rows] * self._survey.contrast(light)
         known[:, before:] = True
 
-    def _block(self, small: Bank) -> int:
+    def _synthesised(self, ground: Ground, inner: Detail, known: Mask, depth: int) -> Detail:
+        """The detail of one side, (along, depth, 3)."""
+        zoom, whole = self._zoom, slice(0, inner.shape[0])
+        background = ground.usable
+        bank = Bank(
+            detail=_shrink(ground.detail, zoom),
+            light=self._survey.tint(ground.inner_light(zoom)),
+            usable=_shrink_mask(background, zoom),
+            home=ground.inner_home(zoom),
+        )
+        block = self._block(bank)
+        if not block:
+            return like_grain(ground.detail, background, (whole.stop, depth), self._rng)
+        overlap = min(overlap_of(block), inner.shape[1] // zoom)
+        rim = overlap * zoom
+        border = inner[:, -rim:] - (light := ground.light(whole, -rim, 0))
+        border /= self._survey.contrast(light)
+        strip = Strip(
+            border=_shrink(border, zoom),
+            known=_shrink_mask(known[:, -rim:], zoom),
+            light=self._survey.tint(ground.light(whole, -rim, depth, zoom)),
+            home=ground.home(whole, -rim, depth, zoom),
+            lines=np.array([line.at / zoom for line in ground.layers.lines], dtype=np.float32),
+            keep_rows=ground.upright,
+        )
+        copies = quilt(bank, strip, block, self._rng)
+        laid = lay(copies, ground.detail, (whole.stop, rim + depth), zoom)
+        last = min(3, rim)
+        seen = known[:, -last:]
+        gap = (border[:, -last:] - laid[:, rim - last : rim]) * seen[..., None]
+        difference = gap.sum(axis=1) / np.maximum(seen.sum(axis=1), 1)[:, None]
+        laid = laid[:, rim:]
+        laid += join(difference, np.asarray(seen.any(axis=1)), depth, block * zoom)
+        return laid
+
+    @staticmethod
+    def _block(bank: Bank) -> int:
         """The largest block the background has enough of; 0 when there is none."""
-        block = int(np.clip(0.14 * min(small.usable.shape), 12, 96))
+        block = int(np.clip(0.14 * min(bank.usable.shape), 12, 96))
         while block >= 8:
-            if len(block_positions(small.usable, block)) >= FEWEST:
+            if len(block_positions(bank.usable, block)) >= (VARIETY * block * block if block > 24 else FEWEST):
                 return block
             block = int(block * 0.75)
         return 0
 
     def picture(self) -> RGB:
-        """Light and detail together, 256 rows at a time, with the source's own pixels on top."""
-        plan = self.plan
+        """The canvas in whole levels, 256 rows at a time, with the source's own pixels on top."""
+        plan = self._plan
         out = np.empty((*plan.canvas, 3), dtype=np.uint8)
         for top in range(0, plan.canvas[0], 256):
             rows = slice(top, min(top + 256, plan.canvas[0]))
-            out[rows] = to_bytes(self.light.window(rows, slice(0, plan.canvas[1])) + self.detail[rows], self.rng)
-        out[plan.rows, plan.columns] = self.source
+            out[rows] = to_bytes(self._pixels[rows], self._rng)
+        out[plan.rows, plan.columns] = self._source
         return out
 
 

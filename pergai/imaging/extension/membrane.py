@@ -17,7 +17,7 @@ from scipy import ndimage, sparse
 from scipy.sparse import linalg
 
 from pergai.imaging.extension.grain import noise_level
-from pergai.imaging.extension.plan import Plan, Side
+from pergai.imaging.extension.plan import Plan
 
 Grid = npt.NDArray[np.float64]
 Window = tuple[slice, slice]
@@ -26,16 +26,18 @@ CELLS = 72
 """Cells along the source's longer side."""
 MAX_CELLS = 160_000
 """Cells of the whole canvas: bounds the sparse solve to about two seconds."""
-SCALES = (1.0, 4.5, 7.0)
+SCALES = (1.0, 4.5, 10.0)
 """Widths of the smoother in cells: the relief of plain places, the light of plain and of textured places."""
 NEIGHBOURHOOD = 15
 """Cells across which a place is judged to be plain or textured."""
 TEXTURE = 1.2
 """Levels of 255. What the fine smoother leaves over, beyond grain, is texture when it typically exceeds this."""
+BROAD = 3.0
+"""Cells: what is narrower in a textured place is its texture and no shadow."""
+DARK, MIDDLING = 16.0, 144.0
+"""Levels of 255: a light in which texture still shows, and one in which detail is taken as it is."""
 BROAD_SPREAD, RELIEF_SPREAD = 0.3, 0.06
 """Strength of the bonds along the border beside the source, for the broad light and for the relief."""
-LINE = 12.0
-"""Levels of 255. A step sharper than this, met squarely by the border, goes on as a straight line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,33 +59,70 @@ class Light:
         return np.stack(planes, axis=-1)
 
 
-def continue_light(pixels: npt.NDArray[np.float32], background: npt.NDArray[np.bool_], plan: Plan) -> Light:
-    """The light of a canvas from the placed source (height, width, 3; 0-255) and the mask of its background."""
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What the light of every part of a background needs to know of the whole."""
+
+    pixels: npt.NDArray[np.float32]
+    """(height, width, 3), 0-255: the placed source."""
+    plan: Plan
+    cell: int
+    plain: Grid
+    """(rows, columns, 1) of the source's cells: 1 in plain places, 0 in textured ones."""
+    textured: float
+    """The share of the background that is textured."""
+
+    def contrast(self, light: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """How strong detail is under this light (…, 3) against middling light: texture is dimmed by a shadow as the
+        ground is, the grain of a plain ground is not. (…, 1)."""
+        level = (np.maximum(light.mean(axis=-1, keepdims=True), 0.0) + DARK) / np.float32(MIDDLING)
+        return np.asarray(level**self.textured, dtype=np.float32)
+
+    def tint(self, light: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """The light (…, 3) by which grounds are told apart: textured ones in shadow are the same as in the sun."""
+        return np.asarray(light / self.contrast(light) ** np.float32(0.6))
+
+    def light(self, part: npt.NDArray[np.bool_]) -> Light:
+        """The light of the whole canvas, were all of its background like this part of the source (height, width)."""
+        plan, cell = self.plan, self.cell
+        lead = (-(-plan.offset[0] // cell), -(-plan.offset[1] // cell))
+        origin = (plan.offset[0] - lead[0] * cell, plan.offset[1] - lead[1] * cell)
+        shape = (-(-(plan.canvas[0] - origin[0]) // cell), -(-(plan.canvas[1] - origin[1]) // cell))
+
+        broad, fine, dark, faith, trust = _smooth(self.pixels, part, cell, self.plain)
+        inside = (slice(lead[0], lead[0] + trust.shape[0]), slice(lead[1], lead[1] + trust.shape[1]))
+        known = np.zeros(shape, dtype=bool)
+        known[inside] = trust
+        grid, relief, shade, steady = (np.zeros((*shape, planes)) for planes in (3, 3, 3, 1))
+        grid[inside], relief[inside], shade[inside], steady[inside] = broad, fine, dark, faith
+        if not known.any():
+            grid[:] = np.median(self.pixels[part] if part.any() else self.pixels.reshape(-1, 3), axis=0)
+        elif not known.all():
+            laplacian = _laplacian(*_bonds(BROAD_SPREAD, shape, inside))
+            reach = max(4.0, 0.2 * min(trust.shape))
+            low, high = grid[known].min(axis=0), grid[known].max(axis=0)
+            slack = 0.2 * (high - low)
+            level = np.concatenate([grid, steady], axis=-1)
+            _fill(grid, known, (laplacian @ laplacian + laplacian / (reach * reach)).tocsr())
+            _fill(level, known, laplacian)
+            # The slope goes on as far as it was one: beside things of many colours it means nothing.
+            grid = level[..., :3] + level[..., 3:] * (grid - level[..., :3])
+            np.clip(grid, np.maximum(low - slack, 0.0), np.minimum(high + slack, 255.0), out=grid)
+            _fill(relief, known, _laplacian(*_bonds(RELIEF_SPREAD, shape, inside)))
+            _fill(shade, known, (laplacian + sparse.identity(known.size) / (reach * reach)).tocsr())
+            grid += relief + shade
+        return Light(grid=grid, cell=cell, origin=origin)
+
+
+def survey(pixels: npt.NDArray[np.float32], background: npt.NDArray[np.bool_], plan: Plan) -> Survey:
+    """Look over the placed source (height, width, 3; 0-255) and the mask of its background."""
     area = plan.canvas[0] * plan.canvas[1]
     cell = max(2, round(max(plan.source) / CELLS), int(np.ceil(np.sqrt(area / MAX_CELLS))))
-    lead = (-(-plan.offset[0] // cell), -(-plan.offset[1] // cell))
-    origin = (plan.offset[0] - lead[0] * cell, plan.offset[1] - lead[1] * cell)
-    shape = (-(-(plan.canvas[0] - origin[0]) // cell), -(-(plan.canvas[1] - origin[1]) // cell))
-
-    broad, fine, trust = _smooth(pixels, background, cell)
-    inside = (slice(lead[0], lead[0] + trust.shape[0]), slice(lead[1], lead[1] + trust.shape[1]))
-    known = np.zeros(shape, dtype=bool)
-    known[inside] = trust
-    grid, relief = np.zeros((*shape, 3)), np.zeros((*shape, 3))
-    grid[inside], relief[inside] = broad, fine
-    if not known.any():
-        grid[:] = np.median(pixels.reshape(-1, 3), axis=0)
-    elif not known.all():
-        lines = _lines(pixels, background, cell)
-        laplacian = _laplacian(*_bonds(lines, BROAD_SPREAD, shape, inside))
-        reach = max(4.0, 0.2 * min(trust.shape))
-        low, high = grid[known].min(axis=0), grid[known].max(axis=0)
-        slack = 0.2 * (high - low)
-        _fill(grid, known, (laplacian @ laplacian + laplacian / (reach * reach)).tocsr())
-        np.clip(grid, np.maximum(low - slack, 0.0), np.minimum(high + slack, 255.0), out=grid)
-        _fill(relief, known, _laplacian(*_bonds(lines, RELIEF_SPREAD, shape, inside)))
-        grid += relief
-    return Light(grid=grid, cell=cell, origin=origin)
+    plain = _plain(pixels, background, cell)
+    textured = (
+        1.0 - float(plain[_cells(pixels[..., :1], background, cell)[1] > 0.5].mean()) if background.any() else 0.0
+    )
+    return Survey(pixels, plan, cell, plain, max(0.0, 2.0 * textured - 1.0))
 
 
 def _cells(
@@ -103,25 +142,18 @@ def _cells(
     return sums / np.maximum(count, 1.0)[..., None], count / whole
 
 
-def _smooth(
-    pixels: npt.NDArray[np.float32], background: npt.NDArray[np.bool_], cell: int
-) -> tuple[Grid, Grid, npt.NDArray[np.bool_]]:
-    """The broad light; the relief to add to it where that explains the background but for its grain (nothing
-    where there is texture, which is left to the texture); and where both may be trusted.
+def _plain(pixels: npt.NDArray[np.float32], background: npt.NDArray[np.bool_], cell: int) -> Grid:
+    """How plain each place is, 0-1.
 
     A place is textured when most cells around it are: the edge of a shadow or a horizon concerns a few cells of a
     neighbourhood, gravel all of them.
     """
     values, weight = _cells(pixels, background, cell)
-    fine, middle, coarse = (_local_linear(values, weight, scale) for scale in SCALES)
-    for _ in range(3):  # Tukey's twicing: a shadow's curve comes through as well as its slope
-        fine += _local_linear(values - fine, weight, SCALES[0])
-    middle += _local_linear(values - middle, weight, SCALES[1])
+    grey = _fine(values, weight).mean(axis=-1).astype(np.float32)
     height, width = background.shape
     down, across = (
         _cubic(slice(0, size), 1, 0, cell, count) for size, count in zip((height, width), weight.shape, strict=True)
     )
-    grey = fine.mean(axis=-1).astype(np.float32)
     rest = np.where(background, pixels.mean(axis=-1) - down @ grey @ across.T, np.float32(0))
     grain = noise_level(rest, background)
     rest = ndimage.uniform_filter(rest, 3, mode="nearest")
@@ -130,12 +162,48 @@ def _smooth(
     texture[weight < 0.5] = np.median(texture[weight >= 0.5]) if (weight >= 0.5).any() else 0.0
     typical = ndimage.percentile_filter(texture, 40, size=NEIGHBOURHOOD, mode="nearest")
     plain = 1.0 / (1.0 + (typical / TEXTURE) ** 4)
-    plain = ndimage.gaussian_filter(plain, NEIGHBOURHOOD / 4, mode="nearest")[..., None]
-    return plain * middle + (1.0 - plain) * coarse, plain * (fine - middle), weight > 0.25
+    return np.asarray(ndimage.gaussian_filter(plain, NEIGHBOURHOOD / 4, mode="nearest")[..., None])
 
 
-def _local_linear(values: Grid, weight: npt.NDArray[np.float64], scale: float) -> Grid:
-    """A plane fitted around every cell under a Gaussian of this width, read at the cell."""
+def _smooth(
+    pixels: npt.NDArray[np.float32], part: npt.NDArray[np.bool_], cell: int, plain: Grid
+) -> tuple[Grid, Grid, Grid, Grid, npt.NDArray[np.bool_]]:
+    """The broad light; the relief of plain places, which explains the background but for its grain; the shade of
+    textured ones, which stands out of their texture; how much of the broad light's neighbourhood its slope explains,
+    0-1; and where all this may be trusted.
+    """
+    values, weight = _cells(pixels, part, cell)
+    middle, faith = _local_linear(values, weight, SCALES[1])
+    middle += _local_linear(values - middle, weight, SCALES[1])[0]
+    coarse, trust = _local_linear(values, weight, SCALES[2])[0], weight > 0.25
+    for _ in range(4):  # robust: what is in shadow does not count
+        off = np.abs(values - coarse).max(axis=-1)
+        usual = 6.0 * float(np.median(off[trust])) + 1.0 if trust.any() else 1.0
+        coarse = _local_linear(values, weight * np.maximum(1.0 - (off / usual) ** 2, 0.001) ** 2, SCALES[2])[0]
+    fine = _fine(values, weight)
+    broad = plain * middle + (1.0 - plain) * coarse
+    return broad, plain * (fine - middle), (1.0 - plain) * _shade(fine - coarse, trust), faith, trust
+
+
+def _fine(values: Grid, weight: npt.NDArray[np.float64]) -> Grid:
+    """The light to the nearest cell."""
+    fine = _local_linear(values, weight, SCALES[0])[0]
+    for _ in range(3):  # Tukey's twicing: a shadow's curve comes through as well as its slope
+        fine += _local_linear(values - fine, weight, SCALES[0])[0]
+    return fine
+
+
+def _shade(relief: Grid, trust: npt.NDArray[np.bool_]) -> Grid:
+    """What of the relief of a textured place is too strong and too broad to be its texture."""
+    smooth = ndimage.gaussian_filter(relief * trust[..., None], (BROAD, BROAD, 0))
+    smooth /= ndimage.gaussian_filter(trust.astype(float), BROAD)[..., None] + 1e-3
+    usual = np.median(np.abs(smooth[trust]), axis=0) * 1.5 if trust.any() else np.zeros(3)
+    return np.asarray(np.sign(smooth) * np.maximum(np.abs(smooth) - 1.7 * usual - 1.0, 0.0))
+
+
+def _local_linear(values: Grid, weight: npt.NDArray[np.float64], scale: float) -> tuple[Grid, Grid]:
+    """A plane fitted around every cell under a Gaussian of this width, read at the cell; and what share of the
+    variation around the cell it explains, (rows, columns, 1)."""
     rows, columns = weight.shape
     y, x = np.mgrid[0:rows, 0:columns].astype(np.float64)
     x -= columns / 2
@@ -151,7 +219,7 @@ def _local_linear(values: Grid, weight: npt.NDArray[np.float64], scale: float) -
     vyy = blur(weight * y * y) / mass - my * my + ridge
     vxy = blur(weight * x * y) / mass - mx * my
     determinant = vxx * vyy - vxy * vxy
-    out = np.empty_like(values)
+    out, explained, varied = np.empty_like(values), np.full(weight.shape, 1e-3), np.full(weight.shape, 1e-3)
     for channel in range(values.shape[-1]):
         f = values[..., channel]
         mean = blur(weight * f) / mass
@@ -160,26 +228,13 @@ def _local_linear(values: Grid, weight: npt.NDArray[np.float64], scale: float) -
         slope_x = (vyy * cx - vxy * cy) / determinant
         slope_y = (vxx * cy - vxy * cx) / determinant
         out[..., channel] = mean + slope_x * (x - mx) + slope_y * (y - my)
-    return out
-
-
-def _lines(
-    pixels: npt.NDArray[np.float32], background: npt.NDArray[np.bool_], cell: int
-) -> dict[Side, npt.NDArray[np.float64]]:
-    """What is left of the bonds along each side of the source where lines meet it."""
-
-    def both(turned: npt.NDArray[np.float32], seen: npt.NDArray[np.bool_]) -> list[npt.NDArray[np.float64]]:
-        depth = max(8, turned.shape[1] // 8)
-        near, far = np.s_[:, :depth], np.s_[:, : -depth - 1 : -1]
-        return [_line(turned[near], seen[near], cell), _line(turned[far], seen[far], cell)]
-
-    left, right = both(pixels, background)
-    top, bottom = both(pixels.swapaxes(0, 1), background.T)
-    return {"left": left, "right": right, "top": top, "bottom": bottom}
+        explained += slope_x * cx + slope_y * cy
+        varied += np.maximum(blur(weight * f * f) / mass - mean * mean, 0.0)
+    return out, np.clip(explained / varied, 0.0, 1.0)[..., None]
 
 
 def _bonds(
-    lines: dict[Side, npt.NDArray[np.float64]], spread: float, shape: tuple[int, int], inside: Window
+    spread: float, shape: tuple[int, int], inside: Window
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """How strongly each cell holds to the one below it and to the one right of it, 0-1.
 
@@ -191,40 +246,12 @@ def _bonds(
     across = np.ones((shape[0], shape[1] - 1))
     rows, columns = inside
     between = slice(rows.start, rows.stop - 1)
-    down[between, : columns.start + 2] = spread * lines["left"][:, None]
-    down[between, columns.stop - 2 :] = spread * lines["right"][:, None]
+    down[between, : columns.start + 2] = spread
+    down[between, columns.stop - 2 :] = spread
     between = slice(columns.start, columns.stop - 1)
-    across[: rows.start + 2, between] = 0.5 * lines["top"]
-    across[rows.stop - 2 :, between] = 0.5 * lines["bottom"]
+    across[: rows.start + 2, between] = 0.5
+    across[rows.stop - 2 :, between] = 0.5
     return down, across
-
-
-def _line(band: npt.NDArray[np.float32], seen: npt.NDArray[np.bool_], cell: int) -> npt.NDArray[np.float64]:
-    """Bonds between cells along axis 0 of a band beside the border.
-
-    Weak where a sharp step lies at the same place in the near and in the far half of the band: a line that meets the
-    border squarely. A soft shadow has no sharp step and fades instead.
-    """
-    half = band.shape[1] // 2
-    width = max(2, band.shape[0] // 250)
-
-    def steps(part: npt.NDArray[np.float32], mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
-        both = (mask[2 * width :] & mask[: -2 * width])[..., None]
-        step = (part[2 * width :] - part[: -2 * width]) * both
-        count = np.maximum(both.sum(axis=1), 1)
-        mean = step.sum(axis=1) / count
-        spread = np.sqrt(np.maximum((step**2).sum(axis=1) / count - mean**2, 0.0))
-        sure = (np.abs(mean) > spread) & (count > 0.5 * mask.shape[1])
-        return np.pad(np.where(sure, mean, 0.0), ((width, width), (0, 0)))
-
-    near, far = steps(band[:, :half], seen[:, :half]), steps(band[:, half:], seen[:, half:])
-    agreed = np.where(near * far > 0, np.minimum(np.abs(near), np.abs(far)), 0.0).max(axis=-1)
-    count = -(-len(agreed) // cell)
-    reach = np.pad(agreed, (0, count * cell - len(agreed)))
-    at = np.arange(1, count) * cell
-    # The relief of a line reaches as far as the broad smoother blurs it; all of that goes straight on.
-    strongest = ndimage.maximum_filter1d(reach, 1 + round(4 * SCALES[1]) * cell)[at]
-    return np.asarray(np.maximum(1.0 / (1.0 + (strongest / LINE) ** 4), 1e-3))
 
 
 def _laplacian(down: npt.NDArray[np.float64], across: npt.NDArray[np.float64]) -> sparse.csr_matrix:
@@ -240,7 +267,7 @@ def _laplacian(down: npt.NDArray[np.float64], across: npt.NDArray[np.float64]) -
 
 def _fill(grid: Grid, known: npt.NDArray[np.bool_], system: sparse.csr_matrix) -> None:
     """Solve system · u = 0 for the unknown cells, in place."""
-    flat, fixed = grid.reshape(-1, 3), known.ravel()
+    flat, fixed = grid.reshape(-1, grid.shape[-1]), known.ravel()
     rows = system[~fixed]
     solve = linalg.splu(rows[:, ~fixed].tocsc(), permc_spec="MMD_AT_PLUS_A", options={"SymmetricMode": True})
     flat[~fixed] = solve.solve(-(rows[:, fixed] @ flat[fixed]))

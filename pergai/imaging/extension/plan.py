@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,7 @@ from pergai.imaging.picture import RGB, Alpha
 
 Side = Literal["left", "right", "top", "bottom"]
 Bytes = npt.NDArray[np.uint8]
+T = TypeVar("T", bound=np.generic)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,3 +64,21 @@ def resample_cut_out(pixels: RGB, alpha: Alpha, size: tuple[int, int]) -> tuple[
     """One Lanczos resampling of a cut-out; Pillow weights colours by coverage, so that clear pixels lend no colour."""
     both = resample(np.dstack([pixels, alpha]), size)
     return both[..., :3], both[..., 3]
+
+
+def turn(plane: npt.NDArray[T], side: Side) -> npt.NDArray[T]:
+    """A view of a plane with axis 0 along the border of this side and axis 1 away from the source."""
+    match side:
+        case "right":
+            return plane
+        case "left":
+            return plane[:, ::-1]
+        case "bottom":
+            return plane.swapaxes(0, 1)
+        case "top":
+            return plane[::-1].swapaxes(0, 1)
+
+
+def turn_back(plane: npt.NDArray[T], side: Side) -> npt.NDArray[T]:
+    """The view that `turn` was made of."""
+    return plane.swapaxes(0, 1)[::-1] if side == "top" else turn(plane, side)

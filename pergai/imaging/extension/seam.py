@@ -10,6 +10,8 @@ Field = npt.NDArray[np.float32]
 
 SLACK = 12.0
 """Levels of 255: what differs by more at the border is another object, not another light."""
+SHADE = 40.0
+"""Levels of 255: how much a long stretch of the border may differ and still be the same ground in another light."""
 BRIEF = 0.08
 """Reach of the correction of such a misfit, as a share of that of light: a step becomes a short slope, not a smear."""
 
@@ -29,9 +31,13 @@ def join(difference: Field, known: npt.NDArray[np.bool_], depth: int, reach: flo
     weight = ndimage.gaussian_filter1d(known.astype(np.float32), 1.0, mode="nearest")
     smooth = ndimage.gaussian_filter1d(difference * known[:, None], 1.0, axis=0, mode="nearest")
     smooth = np.where(known[:, None], smooth / np.maximum(weight, 1e-3)[:, None], 0.0)
-    light = np.clip(smooth, -SLACK, SLACK)
-    out = _fade(light, depth, reach)
-    out += _fade(smooth - light, depth, BRIEF * reach)
+    width = max(1.0, reach / 8)
+    weight = ndimage.gaussian_filter1d(known.astype(np.float32), width, mode="nearest")
+    shade = ndimage.gaussian_filter1d(smooth * known[:, None], width, axis=0, mode="nearest")
+    shade = np.clip(shade / np.maximum(weight, 1e-3)[:, None], -SHADE, SHADE)
+    light = np.clip(smooth - shade, -SLACK, SLACK)
+    out = _fade(light + shade, depth, reach)
+    out += _fade(smooth - light - shade, depth, BRIEF * reach)
     return out
 
 

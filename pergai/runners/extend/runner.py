@@ -11,7 +11,7 @@ import numpy.typing as npt
 from pergai.engine.core import Desk, ExpandParams, Job, Outcome, Reference
 from pergai.errors import NoProductFound
 from pergai.imaging.decode import decode
-from pergai.imaging.extension import Plan, extend, plan_canvas, resample, resample_cut_out
+from pergai.imaging.extension import Extension, Plan, plan_canvas, resample, resample_cut_out
 from pergai.imaging.picture import RGB, Alpha, Picture
 from pergai.runners.cutout import cut_out
 
@@ -55,10 +55,8 @@ class Extend:
             product = None if product is None else await desk.cpu(resample, product, plan.source)
         if product is not None and touches_border(product, plan):
             notes.append("product_touches_border")
-        desk.progress(0.4, "extend")
-        pixels = await desk.cpu(extend, placed, product, plan.canvas, plan.offset, job.seed)
         return Outcome(
-            pixels=pixels,
+            pixels=await extension(desk, placed, product, plan, job.seed, (0.4, 0.9)),
             reference=_reference(placed, plan, np.ones(plan.source, dtype=bool)),
             model="" if plan.source == plan.canvas else model,
             notes=tuple(notes),
@@ -73,6 +71,20 @@ class Extend:
         except NoProductFound:
             notes.append("no_product_found")
             return None
+
+
+async def extension(
+    desk: Desk, placed: RGB, product: Alpha | None, plan: Plan, seed: int, share: tuple[float, float]
+) -> RGB:
+    """The placed source on its canvas, a side at a time, so that the job can be cancelled in between. `share`: from which
+    to which fraction of the job that is."""
+    start, end = share
+    desk.progress(start, "extend")
+    work = await desk.cpu(Extension, placed, product, plan.canvas, plan.offset, seed)
+    for number, side in enumerate(work.sides, 1):
+        await desk.cpu(work.grow, side)
+        desk.progress(start + (end - start) * number / len(work.sides), "extend")
+    return await desk.cpu(work.picture)
 
 
 def touches_border(product: Alpha, plan: Plan) -> bool:
