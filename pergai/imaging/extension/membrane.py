@@ -2,9 +2,8 @@
 
 Inside the source a local linear smoother (Cleveland, LOESS, 1979; no bias at the border, where a plain blur lags
 behind a gradient) sees background pixels only. Outside, and under the product, the surface is a spline in
-tension (Smith and Wessel, Geophysics 1990): value and slope go on at the border, then the slope dies away. Where a
-straight line such as a table's edge runs into the border, the bonds of the surface across it are cut, so that
-the step goes straight on instead of melting.
+tension (Smith and Wessel, Geophysics 1990): value and slope go on at the border, then the slope dies away. In textured
+places the smoother is robust, so that a shadow is told from the ground; it goes on at the border and fades.
 """
 
 from __future__ import annotations
