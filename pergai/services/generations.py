@@ -115,7 +115,8 @@ class Generations:
         if first.status not in (Status.COMPLETED, Status.FAILED):
             raise NotCompleted(f"this generation is still {first.status}; run it again when it has ended")
         self._images.require_room()
-        await self._product(library, first.product_id)
+        for product in (first.product_id, *(UUID(one["product"]) for one in first.params.get("further") or ())):
+            await self._product(library, product)
         pipeline = self._providers.pipeline(first.pipeline, first.kind)
         columns = requests.again(first, self._catalogue.scenes, pipeline, self._settings.limits.result_megapixels)
         if first.webhook_url:
