@@ -1,8 +1,8 @@
 """Texture of the background, continued by quilting.
 
 Image quilting (Efros and Freeman, SIGGRAPH 2001): blocks of the source's own detail are laid side by side, each chosen
-to agree with what lies there already (`picker`), and joined along the path of least difference. Blocks are chosen on a small copy of the picture and laid at full size, so detail and grain stay
-the source's own.
+to agree with what lies there already (`picker`), and joined along the path of least difference. Blocks are chosen on a
+small copy of the picture and laid at full size, so detail and grain stay the source's own.
 
 All arrays of this module lie in one orientation: axis 0 runs along the source's border, axis 1 away from it.
 """
