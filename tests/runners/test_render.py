@@ -192,6 +192,16 @@ def test_the_prompt_changes_the_set_and_the_record_says_how(shoot: Shoot) -> Non
     assert teal.pixels[corner].reshape(-1, 3).mean(0)[0] < plain.pixels[corner].reshape(-1, 3).mean(0)[0] - 40
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("scene", ["blinds", "mediterranean", "sunlight"])
+def test_sun_through_a_gobo_burns_nothing_out(shoot: Shoot, scene: str) -> None:
+    outcome = shoot(scene, size=128)
+    assert outcome.reference is not None
+    around = outcome.pixels[~outcome.reference.where]
+    assert (around.min(axis=-1) >= 250).mean() < 0.002, "nowhere paper-white"
+    assert np.percentile(around.mean(axis=-1), 99) > 180, "but lit by a sun"
+
+
 # --- cards -------------------------------------------------------------------------------------------
 
 
