@@ -1,7 +1,6 @@
-"""The diffusion engine on a CPU, with a small UNet: what it costs beside the net, what batching brings, and, in simulated time,
-what its scheduling does for those who wait.
+"""The diffusion engine on a CPU, with a small UNet: what it costs beside the net, what batching brings, and what HTTP costs.
 
-    python -m benchmarks.engine
+python -m benchmarks.engine
 """
 
 from __future__ import annotations
@@ -17,7 +16,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks import simulated
 from benchmarks.random_models import build
 from benchmarks.results_file import seconds, write
 from benchmarks.served import Painter, Served
@@ -194,7 +192,7 @@ def main() -> None:
     torch.set_num_threads(1)  # a second one waits in loops for the first and measures the neighbours
     with tempfile.TemporaryDirectory() as folder:
         served = over_http(Path(folder))
-    write("engine", {"model": models(), "http": served, "simulated": simulated.everything()}, ("torch", "diffusers"))
+    write("engine", {"model": models(), "http": served}, ("torch", "diffusers"))
 
 
 if __name__ == "__main__":

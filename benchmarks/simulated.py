@@ -1,5 +1,7 @@
 """What the engine's own scheduler does for those who wait, in simulated time: against a static batcher, against an oracle, and
 for a light tenant beside a heavy one. Nothing here depends on how busy the machine is, but for `scheduler_cost`.
+
+    python -m benchmarks.simulated
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from benchmarks.results_file import percentile, seconds
+from benchmarks.results_file import percentile, seconds, write
 from pergai.engine.scheduler import Scheduler, Work
 
 BATCH = 16
@@ -246,3 +248,11 @@ def everything() -> dict[str, Any]:
         "share of capacity when more comes than can be done (goal 0.97)": share_of_capacity(),
         "fairness": fairness(),
     }
+
+
+def main() -> None:
+    write("simulated", everything())
+
+
+if __name__ == "__main__":
+    main()
