@@ -46,6 +46,11 @@ class Recorder:
         return path[len(self._home) + 1 :]
 
 
+def possible() -> bool:
+    """Whether SQLite can be reached from outside of Python's sqlite3: not where both are linked into Python itself."""
+    return hasattr(_sqlite3, "__file__") and hasattr(ctypes.CDLL(_sqlite3.__file__), "sqlite3_vfs_find")
+
+
 def record(home: str, log: str) -> None:
     """From now on, in this process."""
     recorder = Recorder(Path(home).resolve(), Path(log))
