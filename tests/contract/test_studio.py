@@ -183,13 +183,10 @@ KIT = {
 }
 
 
-def test_a_library_without_a_kit_has_an_empty_one(shop: Shop) -> None:
-    assert shop.client.get("/brand-kit").json() == {
-        "colours": [],
-        "scenes": [],
-        "logoSafeArea": None,
-        "updatedAt": None,
-    }
+def test_a_library_without_a_kit_has_an_empty_one(server: Server) -> None:
+    with server.client(server.create_key("plain", library="plain")) as client:
+        kit = client.get("/brand-kit").json()
+    assert kit == {"colours": [], "scenes": [], "logoSafeArea": None, "updatedAt": None}
 
 
 def test_a_kit_fills_what_a_scene_leaves_out(branded: Shop, shop: Shop) -> None:

@@ -55,6 +55,13 @@ class Open:
 
 Row = Refused | Own | Shared | Makes | Open
 
+
+def own_product(client: httpx.Client) -> str:
+    """Of the asking library; any id when it may not be asked."""
+    answer = client.get("/products", params={"limit": 1})
+    return str(answer.json()[0]["id"]) if answer.status_code == 200 else "0197f5a0-4c8e-7d3a-9b6f-2f6f3c1e8a55"
+
+
 MATRIX: dict[tuple[str, str], list[Row]] = {
     ("GET", "/products"): [
         Own(lambda client, other: client.get("/products")),
@@ -89,6 +96,8 @@ MATRIX: dict[tuple[str, str], list[Row]] = {
     ("GET", "/categories"): [Shared(lambda client, other: client.get("/categories"))],
     ("GET", "/templates"): [Shared(lambda client, other: client.get("/templates"))],
     ("GET", "/presets"): [Shared(lambda client, other: client.get("/presets"))],
+    ("GET", "/brand-kit"): [Own(lambda client, other: client.get("/brand-kit"))],
+    ("PUT", "/brand-kit"): [Own(lambda client, other: client.put("/brand-kit", json={}))],
     ("GET", "/providers"): [Shared(lambda client, other: client.get("/providers"))],
     ("POST", "/uploads"): [
         Makes(lambda client, other: client.post("/uploads", files={"file": ("x.png", small_png(), "image/png")})),
@@ -103,6 +112,12 @@ MATRIX: dict[tuple[str, str], list[Row]] = {
         Refused(
             lambda client, other: client.post(
                 "/generations", json={"productId": other.product["id"], "scene": "studio"}
+            ),
+            "product_not_found",
+        ),
+        Refused(
+            lambda client, other: client.post(
+                "/generations", json={"productIds": [own_product(client), other.product["id"]], "scene": "studio"}
             ),
             "product_not_found",
         ),
