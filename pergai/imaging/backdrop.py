@@ -35,6 +35,9 @@ _PLAIN_SHARE = 0.7
 _PLAIN_FRAME = 0.9
 """Share of the picture's frame that must be ground, shadows included."""
 
+_BLOTCHES = 0.01
+"""Median distance (0-1) of a plain ground from its model, its noise averaged out."""
+
 _HOLE_FRAME = 0.08
 """How much brightness changes at the edge of a hole at least: the shading of a white product on white is softer."""
 
@@ -77,9 +80,15 @@ def find_backdrop(image: Colours, mask: FloatPlane) -> Backdrop | None:
         return None
     noise = max(noise, _QUIET)
     ground = _grow_ground(image, polynomial, noise, mask)
-    if ground[frame & around].mean() < _PLAIN_FRAME:
+    if ground[frame & around].mean() < _PLAIN_FRAME or _mottled(image, polynomial, ground):
         return None
     return Backdrop(polynomial, noise, ground, polynomial).with_ground(image, ground)
+
+
+def _mottled(image: Colours, model: Colours, ground: BoolPlane) -> bool:
+    """A ground of soft blotches: near its model on the whole, but too far from it to be taken away pixel by pixel."""
+    off = largest(np.abs(ndimage.gaussian_filter(image, (2.0, 2.0, 0.0)) - model))[ground]
+    return bool(off.size) and float(np.median(off)) > _BLOTCHES
 
 
 def _pixel_noise(image: Colours, around: BoolPlane) -> float:

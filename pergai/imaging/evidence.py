@@ -28,9 +28,6 @@ _THIN = 8.0
 _SPECK = 0.002
 """Share of the largest part below which a detached one is a speck."""
 
-_BLOTCHES = 0.015
-"""Median distance (0-1) of a plain ground from its model, beyond its noise."""
-
 _HUE = 0.08
 """This far (0-1) from the backdrop's own hue a pixel is no shadow."""
 
@@ -55,22 +52,20 @@ def on_texture(image: Colours, mask: FloatPlane, alpha: FloatPlane) -> FloatPlan
 
 
 def _without_specks(alpha: FloatPlane) -> FloatPlane:
-    """Alpha without detached parts that are faint or tiny beside the product. An earring's twin, a lace stay."""
+    """Alpha without detached parts that are tiny beside the product. An earring's twin, a lace, a faint glass stay."""
     parts, count = ndimage.label(alpha > 0.02, np.ones((3, 3), dtype=bool))
     if count < 2:
         return alpha
     numbers = np.arange(count + 1)
-    mass, peak = ndimage.sum_labels(alpha, parts, numbers), ndimage.maximum(alpha, parts, numbers)
+    mass = ndimage.sum_labels(alpha, parts, numbers)
     mass[0] = 0.0
-    kept = (mass > _SPECK * mass.max()) & (peak > 0.5)
+    kept = mass > _SPECK * mass.max()
     return np.where(kept[parts], alpha, np.float32(0.0))
 
 
 def on_backdrop(image: Colours, mask: FloatPlane, alpha: FloatPlane, backdrop: Backdrop) -> FloatPlane:
     """`alpha` where it only sharpens the outline, adds what no shadow explains, or removes what shows the backdrop
     beside a product of another colour; else `mask`."""
-    if _mottled(image, backdrop):
-        return on_texture(image, mask, alpha)
     unit = net_pixel(mask)
     added = _beyond_shadow(image, mask, backdrop)
     front = spread(image, (np.minimum(mask, alpha) ** 4).astype(np.float32))
@@ -84,12 +79,6 @@ def on_backdrop(image: Colours, mask: FloatPlane, alpha: FloatPlane, backdrop: B
     proof = ndimage.gaussian_filter(proof * moved, radius) / ndimage.gaussian_filter(moved, radius)
     share = np.maximum(proof, _unmoved(mask, alpha))
     return np.asarray(mask + share * (alpha - mask), dtype=np.float32)
-
-
-def _mottled(image: Colours, backdrop: Backdrop) -> bool:
-    """A ground of soft blotches: plain enough to be modelled, not to be taken away pixel by pixel."""
-    off = largest(np.abs(image - backdrop.lit))[backdrop.ground]
-    return bool(off.size) and float(np.median(off)) > _BLOTCHES + 2.0 * backdrop.noise
 
 
 def _unmoved(mask: FloatPlane, alpha: FloatPlane) -> FloatPlane:

@@ -17,6 +17,9 @@ from pergai.imaging.planes import Colours
 
 _SOLID = 0.995
 _EDGE_PIXELS = 100
+_RIM, _RIM_SHARE = 0.03, 0.7
+"""Half clear pixels are an edge when most lie within this share of the longer side of something solid; glass is not."""
+
 _EDGE_TRUST = 0.02
 """What an unmixed edge pixel counts beside a solid one."""
 
@@ -60,9 +63,12 @@ def old_background(image: Colours, alpha: FloatPlane) -> npt.NDArray[np.float32]
     their mixture explains the edge far better than the product's colour alone, it is believed.
     """
     edge = (alpha > 0.15) & (alpha < 0.85)
-    if edge.sum() < _EDGE_PIXELS:
+    solid = alpha >= _SOLID
+    beside = ndimage.maximum_filter(solid, 2 * round(_RIM * max(alpha.shape)) + 1)
+    if edge.sum() < _EDGE_PIXELS or beside[edge].mean() < _RIM_SHARE:
         return None
-    front = spread(image, ndimage.minimum_filter((alpha >= _SOLID).astype(np.float32), 3))[edge]
+    edge &= beside
+    front = spread(image, ndimage.minimum_filter(solid.astype(np.float32), 3))[edge]
     share, seen = alpha[edge][:, None], image[edge]
     named = (seen - share * front) / (1.0 - share)
     colour = np.clip(np.median(named, axis=0), 0.0, 1.0).astype(np.float32)

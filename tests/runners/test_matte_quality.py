@@ -208,3 +208,13 @@ def test_an_alpha_that_says_nothing_is_no_cut_out(net: segment.Segmenter) -> Non
 def test_an_empty_picture_has_no_product(net: segment.Segmenter, level: int) -> None:
     with pytest.raises(NoProductFound):
         matte_of(net, np.full((240, 320, 3), level, dtype=np.uint8))
+
+
+def test_on_a_texture_a_speck_of_the_nets_mask_is_dropped_and_a_second_part_stays() -> None:
+    one = case("mug", "gravel")
+    mask = one.alpha.copy()
+    mask[20:26, 20:26] = 1.0
+    mask[40:70, 380:420] = 1.0
+    alpha = refine(one.image, mask).alpha
+    assert alpha[15:32, 15:32].max() == 0
+    assert alpha[45:65, 385:415].mean() > 200
