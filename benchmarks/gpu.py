@@ -25,7 +25,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import torch
 
-from benchmarks import gpu_engine, gpu_http, gpu_segment
+from benchmarks import gpu_engine, gpu_enlarge, gpu_http, gpu_segment
 from benchmarks.gpu_engine import Sizes
 from benchmarks.guarded import Bench
 from benchmarks.random_models import build
@@ -159,7 +159,7 @@ def fast_engine(bench: Bench, model: Any, sizes: Sizes, stock: float, found: Fou
     bench.row(
         "sdxl: 4096² in two stages (goal 20)",
         50,
-        lambda: gpu_engine.large_expand(model, gpu_engine.x4plus(weights, found.smoke), sizes),
+        lambda: gpu_engine.large_expand(model, gpu_enlarge.x4plus(weights, found.smoke), sizes),
     )
 
 
@@ -171,7 +171,7 @@ def over_http(bench: Bench, plans: tuple[Sizes, ...], folder: Path, found: Found
         if (folder / sizes.model / "model_index.json").is_file()
     ]
     there = {one.name for one in painters}
-    gpu_engine.save_x4plus(folder / "x4plus", found.smoke)
+    gpu_enlarge.save_x4plus(folder / "x4plus", found.smoke)
     enlargers = [gpu_http.enlarger(folder / "x4plus", found.smoke)]
     jobs = 2 * max(sizes.largest for sizes in plans)
     server = Served(painters, enlargers, jobs=jobs, device=device)
@@ -229,7 +229,7 @@ def run(bench: Bench, weights: Path | None, smoke: bool) -> None:
             except Exception as error:  # between two rows
                 bench.results[f"{sizes.model}: what followed"] = {"error": f"{type(error).__name__}: {error}"[:500]}
             clear()
-        enlarged = bench.row("x4plus (goals 0.35, 3)", 40, lambda: gpu_engine.enlarge(weights, found.smoke))
+        enlarged = bench.row("x4plus (goals 0.35, 3)", 40, lambda: gpu_enlarge.enlarge(weights, found.smoke))
         found.enlarge = enlarged.get("plain loop with PNG, Mpixel/s", 0.0)
         try:
             over_http(bench, plans, Path(scratch), found, device)
