@@ -104,8 +104,9 @@ def _watch_python(recorder: Recorder) -> None:
 # --- what SQLite does -------------------------------------------------------------------------------
 
 _P, _I, _I64 = ctypes.c_void_p, ctypes.c_int, ctypes.c_int64
-_OPEN = ctypes.CFUNCTYPE(_I, _P, ctypes.c_char_p, _P, _I, _P)
-_DELETE = ctypes.CFUNCTYPE(_I, _P, ctypes.c_char_p, _I)
+# Names stay addresses: SQLite keeps the pointer as long as the file is open, and looks for parameters behind the name.
+_OPEN = ctypes.CFUNCTYPE(_I, _P, _P, _P, _I, _P)
+_DELETE = ctypes.CFUNCTYPE(_I, _P, _P, _I)
 _WRITE = ctypes.CFUNCTYPE(_I, _P, _P, _I, _I64)
 _TRUNCATE = ctypes.CFUNCTYPE(_I, _P, _I64)
 _SYNC = ctypes.CFUNCTYPE(_I, _P, _I)
@@ -188,22 +189,23 @@ def _watch_sqlite(recorder: Recorder) -> None:
         _kept.extend((shim, close, write, truncate, sync, shim.close, shim.write, shim.truncate, shim.sync))
         return shim
 
-    def on_open(itself: int, name: bytes | None, file: int, flags: int, out: int) -> int:
+    def on_open(itself: int, name: int | None, file: int, flags: int, out: int) -> int:
         answer = int(open_file(itself, name, file, flags, out))
         methods = _File.from_address(file).methods
         if answer == 0 and name and methods:
-            paths[file] = name.decode()
+            paths[file] = ctypes.string_at(name).decode()
             address = ctypes.addressof(methods.contents)
             if address not in watched:
                 watched[address] = watch(methods.contents)
             _File.from_address(file).methods = ctypes.pointer(watched[address])
         return answer
 
-    def on_delete(itself: int, name: bytes, sync_folder: int) -> int:
+    def on_delete(itself: int, name: int, sync_folder: int) -> int:
+        path = ctypes.string_at(name).decode()
         answer = int(delete_file(itself, name, sync_folder))
-        recorder.add("delete", name.decode())
+        recorder.add("delete", path)
         if sync_folder:
-            recorder.add("syncdir", str(Path(name.decode()).parent))
+            recorder.add("syncdir", str(Path(path).parent))
         return answer
 
     vfs.open, vfs.delete = _OPEN(on_open), _DELETE(on_delete)
