@@ -129,7 +129,11 @@ def early_answer() -> None:
 
     from pergai.db.database import Database
 
-    begin = Database._begin
+    begin, end = Database._begin, Database._end
+
+    async def end_late(self: Database, group: Any) -> None:
+        await asyncio.sleep(0.03)  # a disk that takes its time: on a quick one nobody could be faster
+        await end(self, group)
 
     async def begin_hastily(self: Database, driver: Any) -> Any:
         await begin(self, driver)
@@ -137,7 +141,7 @@ def early_answer() -> None:
         answered.set_result(None)
         return answered
 
-    Database._begin = begin_hastily  # type: ignore[method-assign]
+    Database._begin, Database._end = begin_hastily, end_late  # type: ignore[method-assign]
 
 
 def event_before_row() -> None:
