@@ -37,6 +37,9 @@ _BOUNCE = 0.04
 _NIGHT = 0.25
 """No shadow is darker than this share of the lit backdrop."""
 
+_DEEP = 4.0
+"""So many of the net's pixels inside its outline nothing is removed but holes."""
+
 _CONTRAST = 0.1, 0.25
 """Distance (0-√3) of the product's colour from the backdrop at which a gap between them begins to be seen, and is."""
 
@@ -73,12 +76,21 @@ def on_backdrop(image: Colours, mask: FloatPlane, alpha: FloatPlane, backdrop: B
     contrast = np.sqrt(dot(line, line))
     near_white = np.clip((smallest(backdrop.colour) - 0.85) / 0.1, 0.0, 1.0)
     removed = np.clip((contrast / (1.0 + 0.6 * near_white) - _CONTRAST[0]) / (_CONTRAST[1] - _CONTRAST[0]), 0.0, 1.0)
+    removed = removed * _near_backdrop(mask, backdrop)
     proof = np.where(alpha > mask, added, removed)
     moved = np.abs(alpha - mask) + 1e-3
     radius = 0.7 * unit
     proof = ndimage.gaussian_filter(proof * moved, radius) / ndimage.gaussian_filter(moved, radius)
     share = np.maximum(proof, _unmoved(mask, alpha))
     return np.asarray(mask + share * (alpha - mask), dtype=np.float32)
+
+
+def _near_backdrop(mask: FloatPlane, backdrop: Backdrop) -> FloatPlane:
+    """1 beside a patch of the backdrop and near the net's outline, 0 deep inside: what looks like the backdrop there and is no
+    hole is a highlight or a surface of the backdrop's colour."""
+    depth = ndimage.distance_transform_edt(mask > 0.5) / net_pixel(mask)
+    beside = ndimage.distance_transform_edt(~backdrop.ground) / net_pixel(mask)
+    return np.asarray(np.clip(_DEEP + 1.0 - np.minimum(depth, beside), 0.0, 1.0), dtype=np.float32)
 
 
 def _unmoved(mask: FloatPlane, alpha: FloatPlane) -> FloatPlane:
