@@ -12,30 +12,13 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select, text
 from sqlalchemy.exc import DBAPIError
+from stories import run
 
 from pergai.db.database import Database
-from pergai.db.migrations import current, upgrade
+from pergai.db.migrations import current
 from pergai.db.tables import Collection, now
 
 TABLE: Any = Collection.__table__  # type: ignore[attr-defined]
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    path = tmp_path / "pergai.db"
-    upgrade(path)
-    return path
-
-
-def run(path: Path, story: Any) -> Any:
-    async def with_database() -> Any:
-        database = Database(path)
-        try:
-            return await story(database)
-        finally:
-            await database.close()
-
-    return asyncio.run(with_database())
 
 
 async def add(database: Database, name: str) -> None:

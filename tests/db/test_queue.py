@@ -6,17 +6,15 @@ import asyncio
 import sqlite3
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import pytest
+from stories import run
 
 from pergai.db import queue
 from pergai.db.database import Database
-from pergai.db.migrations import upgrade
 from pergai.db.tables import Generation
 from pergai.ids import new_id
-
-Story: TypeAlias = Callable[[Database], Awaitable[Any]]
 
 
 def job(library: str = "a", **columns: Any) -> Generation:
@@ -32,24 +30,6 @@ def job(library: str = "a", **columns: Any) -> Generation:
         source_sha256="0",
         **columns,
     )
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    path = tmp_path / "pergai.db"
-    upgrade(path)
-    return path
-
-
-def run(path: Path, story: Story) -> Any:
-    async def with_database() -> Any:
-        database = Database(path)
-        try:
-            return await story(database)
-        finally:
-            await database.close()
-
-    return asyncio.run(with_database())
 
 
 async def put(database: Database, *jobs: Generation) -> None:
