@@ -7,19 +7,25 @@ from dataclasses import dataclass
 from pathlib import Path
 
 
+_PACKAGE = Path(__file__).resolve().parent
+_INSTALLED_CARDS = _PACKAGE / "_cards"
+_CHECKOUT = None if _INSTALLED_CARDS.is_dir() else _PACKAGE.parent
+
+
 def default_home() -> Path:
-    """`PERGAI_HOME`, else `$XDG_DATA_HOME/pergai`, else `~/.local/share/pergai`."""
+    """`PERGAI_HOME`; else `data` in the checkout that pergai runs from, as `make` has it; else, installed from a wheel,
+    `$XDG_DATA_HOME/pergai` or `~/.local/share/pergai`."""
     if home := os.environ.get("PERGAI_HOME"):
         return Path(home).expanduser().resolve()
+    if _CHECKOUT is not None:
+        return _CHECKOUT / "data"
     data = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
     return (Path(data).expanduser() / "pergai").resolve()
 
 
 def packaged(folder: str) -> Path:
     """A folder of cards (`models`, `pipelines`, `configs`) as it ships: in the wheel, else in the checkout."""
-    package = Path(__file__).resolve().parent
-    installed = package / "_cards" / folder
-    return installed if installed.is_dir() else package.parent / folder
+    return (_CHECKOUT or _INSTALLED_CARDS) / folder
 
 
 @dataclass(frozen=True, slots=True)

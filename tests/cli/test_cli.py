@@ -15,6 +15,7 @@ from pergai.cli import pergai as group
 from pergai.paths import Home
 from pergai.services.keys import is_well_formed
 from pergai.settings import describe_settings
+from pergai.paths import default_home
 from pergai.storage.lock import lock_home
 
 COMMANDS = ("serve", "demo", "doctor", "models", "keys", "providers", "settings", "openapi")
@@ -88,6 +89,14 @@ def test_a_mistake_is_one_clear_line_and_no_traceback(words: tuple[str, ...], sa
     assert done.returncode != 0
     assert said in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_without_a_word_the_command_and_make_mean_the_same_data_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else `pergai keys create` beside `make serve` would make a key of another server."""
+    monkeypatch.delenv("PERGAI_HOME", raising=False)
+    checkout = Path(__file__).resolve().parents[2]
+    assert default_home() == checkout / "data"
+    assert "PERGAI_HOME ?= $(CURDIR)/data" in (checkout / "Makefile").read_text()
 
 
 def test_a_misspelt_variable_is_refused(home: Path) -> None:
