@@ -3,8 +3,9 @@ it), and busy in the API's process (as it would be without the second process).
 
     python -m benchmarks.polling [--seconds 20] [--rate 200]
 
-With wrk on the machine (`apt-get install wrk`) it sends the requests, from 40 connections that each pause in between; else a
-client in Python does, which takes more of the same two cores than the server.
+With wrk on the machine (`apt-get install wrk`) it sends the requests, from 40 connections that each pause in between, by
+chance between nothing and twice the mean, so that they don't come forty at a time; else a client in Python does, which takes
+more of the same two cores than the server.
 """
 
 from __future__ import annotations
@@ -126,7 +127,7 @@ def poll_from_outside(server: Server, path: str, rate: float, seconds: float) ->
     if shutil.which("wrk") is None:
         return asyncio.run(poll_from_python(server, path, rate, seconds))
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
-        script.write(f"function delay() return {round(1000 * CONNECTIONS / rate)} end")
+        script.write(f"function delay() return math.random(0, {round(2000 * CONNECTIONS / rate)}) end")
         script.flush()
         command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds:g}s", "--latency", "-s", script.name]
         for name, value in server.headers.items():
