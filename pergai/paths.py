@@ -6,7 +6,6 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-
 _PACKAGE = Path(__file__).resolve().parent
 _INSTALLED_CARDS = _PACKAGE / "_cards"
 _CHECKOUT = None if _INSTALLED_CARDS.is_dir() else _PACKAGE.parent

@@ -12,10 +12,9 @@ import pytest
 from click.testing import CliRunner
 
 from pergai.cli import pergai as group
-from pergai.paths import Home
+from pergai.paths import Home, default_home
 from pergai.services.keys import is_well_formed
 from pergai.settings import describe_settings
-from pergai.paths import default_home
 from pergai.storage.lock import lock_home
 
 COMMANDS = ("serve", "demo", "doctor", "models", "keys", "providers", "settings", "openapi")
