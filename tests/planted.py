@@ -172,3 +172,13 @@ def given_up_result() -> None:
         return "dropped"
 
     Dispatcher._keep_trying = once  # type: ignore[method-assign]
+
+
+def unwritable_result() -> None:
+    """A mistake in writing a result down, the same at every attempt."""
+    from pergai.services.dispatcher import Dispatcher
+
+    async def completed(self: Dispatcher, *given: Any) -> str:
+        raise ZeroDivisionError("planted")
+
+    Dispatcher._completed = completed  # type: ignore[method-assign]

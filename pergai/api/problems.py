@@ -3,6 +3,7 @@
 One shape, one table: `pergai/errors.py` has the codes.
 """
 
+import errno
 import re
 from typing import Any
 
@@ -19,6 +20,7 @@ from pergai.errors import (
     MethodNotAllowed,
     NotFound,
     PergaiError,
+    StorageFull,
     TooLarge,
     Unauthorized,
     UnsupportedMediaType,
@@ -27,6 +29,8 @@ from pergai.errors import (
 log = structlog.get_logger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
+
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 _ABOUT_A_FIELD = re.compile(r"Object (?:missing required|contains unknown) field `(.*)`", re.DOTALL)
 """msgspec's words for a field that is not where it should be; the path it gives leads to the object around it."""
@@ -57,7 +61,9 @@ def problem_responses(*statuses: int) -> dict[int, ResponseSpec]:
 
 
 def from_pergai(request: Request[Any, Any, Any], error: PergaiError) -> Response[Problem]:
-    if error.status >= 500 and error.status not in (503, 507):
+    if error.status == 507:
+        log.warning("refused: the disk is full", path=request.url.path, reason=str(error.__cause__ or error.detail))
+    elif error.status >= 500 and error.status != 503:
         log.exception("request failed", path=request.url.path, code=error.code)
     return to_response(error)
 
@@ -70,6 +76,10 @@ def from_http(request: Request[Any, Any, Any], error: HTTPException) -> Response
 
 
 def from_anything(request: Request[Any, Any, Any], error: Exception) -> Response[Problem]:
+    if isinstance(error, OSError) and error.errno in _NO_ROOM:
+        return from_pergai(
+            request, StorageFull("the disk of the server takes nothing more; try again when there is room")
+        )
     log.error("request failed unexpectedly", path=request.url.path, exc_info=error)
     return to_response(PergaiError("something went wrong here; the server's log says what"))
 

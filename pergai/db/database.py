@@ -20,6 +20,7 @@ from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
 
 from pergai.db.driver import Connection
+from pergai.db.refusals import disk_as_storage_full
 
 READERS = 4
 
@@ -38,19 +39,21 @@ class Database:
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncSession]:
-        """One durable transaction: on the disk when the block has ended; nothing of it when it raises."""
-        async with self._turn:
-            connection, driver = await self._open_writer()
-            group = self._group or await self._begin(driver)
-            try:
-                with driver.block():
-                    async with AsyncSession(connection, expire_on_commit=False, autoflush=False) as session:
-                        yield session
-                        await session.flush()
-            finally:
-                if not driver.in_group:  # SQLite has given it up: those who shared it must hear of it
-                    await self._commit()
-        await asyncio.shield(group)
+        """One durable transaction: on the disk when the block has ended; nothing of it when it raises, among others StorageFull
+        when the disk refuses it."""
+        with disk_as_storage_full():
+            async with self._turn:
+                connection, driver = await self._open_writer()
+                group = self._group or await self._begin(driver)
+                try:
+                    with driver.block():
+                        async with AsyncSession(connection, expire_on_commit=False, autoflush=False) as session:
+                            yield session
+                            await session.flush()
+                finally:
+                    if not driver.in_group:  # SQLite has given it up: those who shared it must hear of it
+                        await self._commit()
+            await asyncio.shield(group)
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:

@@ -16,6 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
+from pergai.db.refusals import GivenUp
+
 T = TypeVar("T")
 
 
@@ -43,8 +45,8 @@ class Connection:
         await self.aside(lambda connection: connection.execute("BEGIN IMMEDIATE"))
 
     async def commit_group(self) -> None:
-        """Raises sqlite3.OperationalError when there is no transaction: SQLite has rolled it back by itself (a full disk)."""
-        # Not Connection.commit(): it does nothing, without a word, when there is no transaction any more.
+        """Raises GivenUp when SQLite has rolled the transaction back by itself (a full disk)."""
+        self._require_group()
         await self.aside(lambda connection: connection.execute("COMMIT"))
 
     async def roll_back_group(self) -> None:
@@ -52,7 +54,8 @@ class Connection:
 
     @contextmanager
     def block(self) -> Iterator[None]:
-        """A savepoint. Raises what is raised inside, and when SQLite has given up the whole transaction."""
+        """A savepoint. Raises what is raised inside, and GivenUp when SQLite has rolled back the whole transaction."""
+        self._require_group()
         self.opened.execute("SAVEPOINT block")
         try:
             yield
@@ -61,7 +64,12 @@ class Connection:
                 self.opened.execute("ROLLBACK TO block")
                 self.opened.execute("RELEASE block")
             raise
+        self._require_group()
         self.opened.execute("RELEASE block")
+
+    def _require_group(self) -> None:
+        if not self.in_group:
+            raise GivenUp("SQLite has rolled the transaction back")
 
     @property
     def in_group(self) -> bool:

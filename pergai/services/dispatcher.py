@@ -3,7 +3,7 @@
 The order of an end: the engine's file is renamed into place and fsynced, one transaction completes the row and writes the
 webhook's outbox, then the event goes out. A crash between any two of them leaves a job that runs again, or a file that
 `doctor` removes; never a completed row without its file. While the disk is full or the database is locked, what has to be written
-is kept and tried again.
+is kept and tried again; a mistake of ours would be the same again, so it fails the job.
 """
 
 from __future__ import annotations
@@ -23,11 +23,12 @@ from sqlalchemy import Row
 
 from pergai.db import queue
 from pergai.db.database import Database
+from pergai.db.refusals import passes
 from pergai.db.tables import Image, Status
 from pergai.engine.client import EngineClient
 from pergai.engine.core import Job, Result
 from pergai.engine.wire import Beat, Ended, FromEngine, Hello, Loaded, Moved, Ran, Unloaded
-from pergai.errors import EngineCrashed, NotFound, SourceUnreadable
+from pergai.errors import EngineCrashed, JobError, NotFound, SourceUnreadable
 from pergai.services import webhooks
 from pergai.services.events import Event, Events
 from pergai.services.images import MEDIA_TYPES
@@ -136,7 +137,10 @@ class Dispatcher:
             try:
                 self._send(engine, row)
             except NotFound as error:
-                await self._keep_trying(partial(self._reject, row, error))
+                await self._fail(row, SourceUnreadable(f"the source image cannot be opened: {error.detail}"))
+            except Exception:
+                log.exception("a job cannot be sent; it fails", generation_id=str(row.id))
+                await self._fail(row, JobError("the job could not be sent to the engine; the server's log says why"))
         await self._return_unsent(rows)
         return bool(rows)
 
@@ -166,11 +170,6 @@ class Dispatcher:
             waited = (row.started_at - row.created_at).total_seconds() if row.started_at else 0.0
             self._metrics.queue_wait_seconds.labels(provider=row.provider).observe(max(0.0, waited))
             self._events.publish(Event(row.id, Status.PROCESSING, 0.0, "started"))
-
-    async def _reject(self, row: Row[Any], error: NotFound) -> None:
-        """End a job that cannot even be sent."""
-        reason = SourceUnreadable(f"the source image cannot be opened: {error.detail}")
-        self._ended(row, await self._failed(row, Result(job=str(row.id), error=reason.code, detail=reason.detail)))
 
     async def _return_unsent(self, rows: Sequence[Row[Any]]) -> None:
         unsent = [row.id for row in rows if str(row.id) not in self._inside]
@@ -264,20 +263,30 @@ class Dispatcher:
         except FileNotFoundError:
             log.error("a result's file is gone; the job runs again", generation_id=result.job)
             await self._keep_trying(partial(self._release, [row.id]))
+        except Exception:
+            log.exception("a result cannot be written down; its job fails", generation_id=result.job)
+            await self._fail(row, JobError("the result could not be written down; the server's log says why"))
         finally:
             self._inside.pop(result.job, None)
             self.wake()
 
+    async def _fail(self, row: Row[Any], reason: JobError) -> None:
+        """End a job that the engine does not end."""
+        result = Result(job=str(row.id), error=reason.code, detail=reason.detail)
+        self._ended(row, await self._keep_trying(partial(self._failed, row, result)))
+
     async def _keep_trying(self, write: Callable[[], Awaitable[T]]) -> T:
         """Until it is written. A full disk or a locked database passes, and a job must not hang in `processing` for it. Raises
-        FileNotFoundError, which does not pass."""
+        what does not pass: a file that is gone, a mistake of ours."""
         pause = FIRST_PAUSE_SECONDS
         while True:
             try:
                 return await write()
             except FileNotFoundError:
                 raise
-            except Exception:
+            except Exception as error:
+                if not (isinstance(error, OSError) or passes(error)):
+                    raise
                 log.exception("a job's state could not be written; trying again", pause_seconds=pause)
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
@@ -285,7 +294,12 @@ class Dispatcher:
     def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
         self._ending.add(task)
-        task.add_done_callback(self._ending.discard)
+        task.add_done_callback(self._over)
+
+    def _over(self, task: asyncio.Task[None]) -> None:
+        self._ending.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("the end of a job could not be written down", exc_info=error)
 
     async def _completed(self, row: Row[Any], result: Result, key: str) -> str:
         async with self._database.write() as session:

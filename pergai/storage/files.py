@@ -6,6 +6,7 @@ as text and never through a symbolic link.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import stat
@@ -25,6 +26,7 @@ MAX_CHARS = 200
 _SEGMENT = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK  # a planted FIFO must not block
+_UNKNOWN = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO}  # the file may be there
 
 
 def parse_key(text: str) -> str:
@@ -70,7 +72,7 @@ class FileStore:
             try:
                 fd = os.open(name, _FILE, dir_fd=folder)
             except OSError as error:
-                raise _absent(key) from error
+                raise _absent(key, error) from error
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             os.close(fd)
             raise _absent(key)
@@ -82,7 +84,7 @@ class FileStore:
             try:
                 found = os.stat(name, dir_fd=folder, follow_symlinks=False)
             except OSError as error:
-                raise _absent(key) from error
+                raise _absent(key, error) from error
         if not stat.S_ISREG(found.st_mode):
             raise _absent(key)
         return found.st_size
@@ -195,7 +197,7 @@ class FileStore:
                 try:
                     inner = os.open(segment, _FOLDER, dir_fd=held)
                 except OSError as error:
-                    raise _absent(key) from error
+                    raise _absent(key, error) from error
                 os.close(held)
                 held = inner
             yield held, name
@@ -213,8 +215,9 @@ class FileStore:
         self._durable.add(path)
 
 
-def _absent(key: str) -> NotFound:
-    return NotFound(f"there is no file at {key!r}")
+def _absent(key: str, error: OSError | None = None) -> NotFound | OSError:
+    """What to raise for a file that could not be opened: that it is not there, unless the error says nothing about the file."""
+    return error if error is not None and error.errno in _UNKNOWN else NotFound(f"there is no file at {key!r}")
 
 
 def _tree_bytes(path: Path) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import resource
-import sqlite3
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,9 @@ from stories import run
 
 from pergai.db.database import Database
 from pergai.db.migrations import current
+from pergai.db.refusals import passes
 from pergai.db.tables import Collection, now
+from pergai.errors import StorageFull
 
 TABLE: Any = Collection.__table__  # type: ignore[attr-defined]
 
@@ -136,7 +137,7 @@ def test_a_commit_that_the_disk_refuses_is_an_error_and_the_next_one_works(path:
         soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
         resource.setrlimit(resource.RLIMIT_FSIZE, (Path(f"{path}-wal").stat().st_size, hard))
         try:
-            with pytest.raises(sqlite3.OperationalError):
+            with pytest.raises(StorageFull):
                 await add(database, "x" * 100_000)
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
@@ -145,3 +146,30 @@ def test_a_commit_that_the_disk_refuses_is_an_error_and_the_next_one_works(path:
 
     assert run(path, story) == 2
     assert run(path, count) == 2
+
+
+def test_a_statement_that_finds_no_room_is_told_to_all_who_shared_its_transaction(path: Path) -> None:
+    async def story(database: Database) -> list[Any]:
+        await add(database, "safe")
+        async with database.write() as session:
+            pages = (await session.execute(text("PRAGMA page_count"))).scalar_one()
+            await session.execute(text(f"PRAGMA max_page_count={pages}"))
+        results = await asyncio.gather(
+            add(database, "shares"), add(database, "x" * 100_000), add(database, "comes after"), return_exceptions=True
+        )
+        assert await count(database) == 1 + results.count(None)
+        return results
+
+    results = run(path, story)
+    assert isinstance(results[0], StorageFull)
+    assert isinstance(results[1], StorageFull)
+
+
+def test_a_wrong_statement_is_no_matter_of_the_disk_and_does_not_pass(path: Path) -> None:
+    async def story(database: Database) -> None:
+        async with database.write() as session:
+            await session.execute(text("INSERT INTO nowhere VALUES (1)"))
+
+    with pytest.raises(DBAPIError) as caught:
+        run(path, story)
+    assert not passes(caught.value)
