@@ -136,8 +136,9 @@ def _contour(cover: Floats, level: float = 0.5) -> tuple[Floats, npt.NDArray[np.
 def _standing(alpha: Alpha, box: Box, rays: Floats, view: View) -> tuple[Floats, Floats, tuple[float, float, float]]:
     """Front and back depth along each ray, for a product that stands on the floor."""
     xs, front = _footprint_front(alpha, box, view)
-    middle = float(front.max())
     half = float(xs[-1] - xs[0]) / 2
+    middle = _half_depth(xs, front, half)
+    front = np.minimum(front, middle)
     least = 0.16 * 2 * half
     back = np.maximum(2 * middle - front, front + least)
     origin, forward = np.asarray(view.origin), np.asarray(view.forward)
@@ -163,6 +164,15 @@ def _standing(alpha: Alpha, box: Box, rays: Floats, view: View) -> tuple[Floats,
     t_near = np.minimum(entering, t_far)
     thin = 1e-3
     return t_near - thin, np.maximum(t_far - thin, t_near), (half, float(front.min()), float(back.max()))
+
+
+def _half_depth(lateral: Floats, front: Floats, half: float) -> float:
+    """How far behind its foremost point the footprint is widest: that of the ellipse which recedes as its front edge does at
+    0.8 of the half width. So the rounded corners of a box or a bag, which rise like something that lies far behind, do not
+    count as its depth. Nothing is deeper than it is wide."""
+    middle = (lateral[0] + lateral[-1]) / 2
+    receding = float(np.interp(middle + 0.8 * half * np.array([-1.0, 1.0]), lateral, front).mean())
+    return min(float(front.max()), receding / 0.4, half)
 
 
 def _footprint_front(alpha: Alpha, box: Box, view: View) -> tuple[Floats, Floats]:

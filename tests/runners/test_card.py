@@ -1,0 +1,58 @@
+"""The product's body: as deep as its foot looks, whatever else about its lower edge is round."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+from pergai.runners.render import card
+from pergai.runners.render.camera import aim
+
+WIDTH, HEIGHT = 400, 300
+PITCH = 8.0
+
+
+def body(draw_on: Image.Image) -> card.Card:
+    """The body of what is drawn, its base line at y = 240, seen from PITCH degrees above; a unit is 300 pixels."""
+    alpha = np.asarray(draw_on.resize((WIDTH, HEIGHT), Image.Resampling.BOX))
+    built = card.build(np.zeros((HEIGHT, WIDTH, 3), np.uint8), alpha, aim(WIDTH, HEIGHT, (200, 240), 300, PITCH, 6.0))
+    assert built is not None
+    return built
+
+
+def sheet() -> tuple[Image.Image, ImageDraw.ImageDraw]:
+    image = Image.new("L", (4 * WIDTH, 4 * HEIGHT))
+    return image, ImageDraw.Draw(image)
+
+
+@pytest.mark.parametrize("radius", [0, 10, 25, 40])
+def test_the_rounded_corners_of_a_bag_are_not_its_depth(radius: int) -> None:
+    image, draw = sheet()
+    draw.rounded_rectangle((200, 480, 1400, 960), 4 * radius, fill=255)
+    half, front, back = body(image).footprint
+    assert half == pytest.approx(0.5, abs=0.02)
+    assert 0.1 < back - front < 0.5
+
+
+def test_a_round_foot_is_as_deep_as_it_is_wide() -> None:
+    image, draw = sheet()
+    rise = 2 * 400 * np.sin(np.radians(PITCH))
+    draw.rectangle((400, 200, 1200, 960 - rise / 2), fill=255)
+    draw.ellipse((400, 960 - rise, 1200, 960), fill=255)
+    half, front, back = body(image).footprint
+    assert half == pytest.approx(1 / 3, abs=0.02)
+    assert back - front == pytest.approx(2 * half, rel=0.15)
+
+
+@pytest.mark.parametrize("corner", [(0.5, 0.12), (0.3, 0.3)])
+def test_no_product_is_deeper_than_it_is_wide(corner: tuple[float, float]) -> None:
+    """A wedge whose lower edge rises on both sides: a box on its corner, or something that only looks like one."""
+    image, draw = sheet()
+    across, up = (4 * 300 * share for share in corner)
+    draw.polygon(
+        [(800 - across, 960 - up), (800, 960), (800 + across, 960 - up), (800 + across, 300), (800 - across, 300)],
+        fill=255,
+    )
+    half, front, back = body(image).footprint
+    assert back - front <= 2 * half + 0.02
