@@ -17,7 +17,7 @@ from pergai.imaging.colour import to_16_bits
 from pergai.imaging.credentials import SIGNED_FORMATS, Identity, sign
 from pergai.imaging.decode import decode
 from pergai.imaging.encode import encode, encode_deep
-from pergai.imaging.fidelity import EXACT, LIMITS, receipt, require
+from pergai.imaging.fidelity import EXACT, LIMITS, Receipt, receipt, require
 from pergai.imaging.layers import Layer, flatten
 from pergai.imaging.picture import Picture
 from pergai.imaging.provenance import xmp_packet
@@ -33,9 +33,11 @@ def deliver(job: Job, outcome: Outcome, *, pipeline: PipelineCard, identity: Ide
     its folder is up to the storage. Raises ProductAltered beyond the limits of `imaging/fidelity.py`, TooLarge when
     the format cannot hold the size, JobError when the file has more bytes than asked for.
     """
+    before = Receipt(0, 0.0, 0)
     if outcome.reference is not None:
         # Before a codec can hide anything: here the product must be exact, whatever the format.
-        require(receipt(outcome.reference.pixels, outcome.reference.where, outcome.pixels), EXACT)
+        before = receipt(outcome.reference.pixels, outcome.reference.where, outcome.pixels)
+        require(before, EXACT)
     content = _encoded(job, outcome, pipeline, identity)
     height, width = outcome.pixels.shape[:2]
     if job.format == "psd":
@@ -44,7 +46,12 @@ def deliver(job: Job, outcome: Outcome, *, pipeline: PipelineCard, identity: Ide
         stored = decode(content, max_pixels=width * height, keep_depth=outcome.deep is not None)
     if (stored.width, stored.height) != (width, height):
         raise JobError(f"the encoded file came out as {stored.width}×{stored.height} instead of {width}×{height}")
-    fidelity = _fidelity(outcome.reference, stored, job.format) if outcome.reference is not None else None
+    fidelity: Fidelity | None = None
+    if outcome.reference is not None:
+        # What a lossless file shows has been compared already.
+        same = np.array_equal(stored.pixels, outcome.pixels)
+        found = before if same else receipt(outcome.reference.pixels, outcome.reference.where, stored.pixels)
+        fidelity = _fidelity(found, outcome.reference, stored, job.format)
     _write(Path(job.target), content)
     return Result(
         job=job.id,
@@ -112,8 +119,8 @@ def _flattened(content: bytes) -> Picture:
     return Picture(pixels, alpha)
 
 
-def _fidelity(reference: Reference, stored: Picture, format: ImageFormat) -> Fidelity:
-    found = receipt(reference.pixels, reference.where, stored.pixels)
+def _fidelity(found: Receipt, reference: Reference, stored: Picture, format: ImageFormat) -> Fidelity:
+    """The receipt of a file that shows `stored`. Raises ProductAltered beyond the format's limit."""
     if stored.deep is not None:
         wide = reference.deep if reference.deep is not None else to_16_bits(reference.pixels)
         if not np.array_equal(stored.deep[reference.where], wide[reference.where]):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
@@ -56,7 +56,7 @@ def deep_to_srgb(image: Any, icc: bytes | None) -> tuple[Deep, tuple[str, ...]]:
             image.set_type(pyvips.GValue.blob_type, "icc-profile-data", icc)
             mode = {1: "L", 3: "RGB", 4: "CMYK"}[image.bands]
             if _space(icc) == mode:
-                if mode != "CMYK" and _changes_nothing(_transform(icc, mode), mode):
+                if _is_srgb(icc, mode):
                     return _three_channels(image.numpy()), ()
                 done = image.icc_transform(
                     "srgb", embedded=True, intent="perceptual", black_point_compensation=True, depth=16
@@ -89,10 +89,9 @@ def _by_profile(image: Image.Image, icc: bytes) -> Image.Image | None:
     try:
         if _space(icc) != image.mode:
             return None
-        transform = _transform(icc, image.mode)
-        if image.mode != "CMYK" and _changes_nothing(transform, image.mode):
+        if _is_srgb(icc, image.mode):
             return image if image.mode == "RGB" else image.convert("RGB")
-        return ImageCms.applyTransform(image, transform)
+        return ImageCms.applyTransform(image, _transform(icc, image.mode))
     except (ImageCms.PyCMSError, OSError, ValueError):
         return None
 
@@ -113,8 +112,13 @@ def _space(icc: bytes) -> str:
     return CHANNELS.get(profile.xcolor_space.strip(), "")
 
 
-def _changes_nothing(transform: ImageCms.ImageCmsTransform, mode: str) -> bool:
-    """Many profiles are sRGB under another name; converting by one would only add rounding errors of one level."""
+@lru_cache(maxsize=16)
+def _is_srgb(icc: bytes, mode: str) -> bool:
+    """Many profiles are sRGB under another name; converting by one would only add rounding errors of one level. Remembered,
+    for every result is decoded again with the one profile that ours have. Raises PyCMSError."""
+    if mode == "CMYK":
+        return False
+    transform = _transform(icc, mode)
     steps = np.linspace(0, 255, 18).astype(np.uint8)
     if mode == "L":
         lattice = Image.fromarray(steps[None])

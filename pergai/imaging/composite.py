@@ -24,10 +24,11 @@ def over(foreground: RGB, alpha: Alpha, background: RGB) -> RGB:
 
     Where alpha is 255 the result equals the foreground exactly, where it is 0 the background.
     """
-    cover = alpha.astype(np.float32)[..., None] / 255
-    mixed = np.rint(foreground * cover + background * (1 - cover)).astype(np.uint8)
-    mixed = np.where((alpha == 255)[..., None], foreground, mixed)
-    return np.asarray(np.where((alpha == 0)[..., None], background, mixed), np.uint8)
+    result: RGB = np.where((alpha == 255)[..., None], foreground, background)
+    edge = (alpha > 0) & (alpha < 255)  # few pixels, and only there is anything to reckon
+    cover = alpha[edge].astype(np.float32)[:, None] / 255
+    result[edge] = np.rint(foreground[edge] * cover + background[edge] * (1 - cover)).astype(np.uint8)
+    return result
 
 
 def over_deep(foreground: Deep, alpha: Alpha, background: FloatColours) -> Deep:

@@ -26,6 +26,9 @@ SHADOWS: dict[str, tuple[float, float]] = {
 }
 """How much light a contact shadow takes, and its width over the product's."""
 
+SURROUNDINGS = 64
+"""Pixels beside the product that are looked at for what goes on behind its edge."""
+
 
 def paint_size(width: int, height: int, side: int) -> tuple[int, int]:
     """(height, width) to paint at: about `side` squared in the result's shape, sides in whole multiples of 64 (of 8 for
@@ -65,18 +68,32 @@ def develop(
     `painted` has the result's size; `blur`: how many of its pixels one painted pixel became.
     """
     background = painted.astype(np.float32) + colour_shift(painted, placed)
-    ghost = ndimage.binary_dilation(placed.alpha > 0, iterations=max(1, blur))
-    background = fill_behind(background, np.asarray(ghost, bool))
-    background *= contact_light(placed, shadow, view)[..., None]
+    reach = max(1, blur)
+    near = _around(placed.alpha, reach + SURROUNDINGS)
+    ghost = ndimage.binary_dilation(placed.alpha[near] > 0, iterations=reach)
+    background[near] = fill_behind(background[near], np.asarray(ghost, bool))
+    if shadow != "none":
+        background *= contact_light(placed, shadow, view)[..., None]
     return over(placed.foreground, placed.alpha, _bytes(background))
+
+
+def _around(alpha: Bytes, margin: int) -> tuple[slice, slice]:
+    """The rows and columns of the product and so many pixels beside it."""
+    covered = alpha > 0
+    spans = [np.flatnonzero(covered.any(axis=axis)) for axis in (1, 0)]
+    if not covered.any():
+        return slice(None), slice(None)
+    (top, bottom), (left, right) = ((max(0, span[0] - margin), span[-1] + 1 + margin) for span in spans)
+    return slice(top, bottom), slice(left, right)
 
 
 def colour_shift(painted: RGB, placed: Placed) -> Floats:
     """(3,): what the autoencoder took from the colours it was to keep, measured inside the product."""
-    kept = inside(placed.alpha, 4)
+    near = _around(placed.alpha, 0)
+    kept = inside(placed.alpha[near], 4)
     if kept.sum() < 64:
         return np.zeros(3, np.float32)
-    difference = placed.foreground[kept].astype(np.float32) - painted[kept]
+    difference = placed.foreground[near][kept].astype(np.float32) - painted[near][kept]
     return np.asarray(np.clip(np.median(difference, axis=0), -SHIFT, SHIFT), np.float32)
 
 

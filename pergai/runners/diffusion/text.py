@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, cast
 
 import torch
@@ -50,6 +51,7 @@ class PromptEncoder:
         self._zeros_for_no_words = self._xl and bool(pipeline.config.get("force_zeros_for_empty_prompt", False))
         self._remember = remember
         self._known: OrderedDict[tuple[str, int, Hashable], Embedding] = OrderedDict()
+        self._windows = lru_cache(remember)(self._count_windows)
 
     def condition(self, prompt: str, negative: str, *, guided: bool, outfit: Hashable = ()) -> Conditioning:
         """The conditioning of a request; `outfit`: the LoRAs the encoders wear. Notes: `prompt_in_chunks:N`, `prompt_cut`."""
@@ -78,7 +80,7 @@ class PromptEncoder:
         self._known.move_to_end(key)
         return self._known[key]
 
-    def _windows(self, text: str) -> int:
+    def _count_windows(self, text: str) -> int:
         """How many windows the longest tokenization of a text needs."""
         return max(
             -(-len(_tokens(tokenizer, text)) // (_window(tokenizer) - 2)) or 1 for tokenizer, _ in self._encoders
