@@ -8,15 +8,19 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
 from time import perf_counter
 from typing import Any
 
 import numpy as np
+import psutil
 import torch
 
-from benchmarks.random_models import build
+from benchmarks.random_models import Size, build
 from benchmarks.results_file import seconds, write
 from benchmarks.served import Painter, Served
 from pergai.cards.structs import HubSource, ModelCard
@@ -37,16 +41,16 @@ def request(seed: int, scheduler: str = "euler", steps: int = STEPS, side: int =
     return Request(image=random_pixels, mask=mask, prompt="a cup", seed=seed, steps=steps, scheduler=scheduler)
 
 
-def small_model(folder: Path) -> StepModel:
-    build("small").save_pretrained(folder)
+def model_of(size: Size, folder: Path) -> StepModel:
+    build(size).save_pretrained(folder)
     source = HubSource(repository="none", revision="none")
     card = ModelCard(
-        id="small", title="small", family="diffusers", licence="MIT", source=source, memory_mib=1,
+        id=size, title=size, family="diffusers", licence="MIT", source=source, memory_mib=1,
         options={"max_batch": BATCH},
     )  # fmt: skip
     model = load(card, folder, "cpu")
     if not isinstance(model, StepModel):
-        raise TypeError("the small model is not one the step engine takes")
+        raise TypeError(f"the {size} model is not one the step engine takes")
     return model
 
 
@@ -140,7 +144,7 @@ def bare_loop(model: StepModel, count: int) -> None:
 
 def models() -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
-        model = small_model(Path(folder))
+        model = model_of("small", Path(folder))
     bare_loop(model, BATCH)
     # Side by side, in turn, so that a busy machine is busy for all of them.
     bare, engine, alone = [], [], []
@@ -162,37 +166,95 @@ def models() -> dict[str, Any]:
     }
 
 
-def over_http(folder: Path) -> dict[str, Any]:
-    """16 clients of a real server, each waiting for its picture, against the same 16 requests as one batch in this process; in
-    turn, so that a busy machine is busy for both."""
-    os.environ["OMP_NUM_THREADS"] = "1"  # of the server's engine, as here
-    model = small_model(folder)
-    painter = Painter("small", folder, SIDE, STEPS, options={"max_batch": BATCH})
-    ratios, spent = [], []
-    with Served([painter], jobs=BATCH, device="cpu") as server:
+# --- HTTP ----------------------------------------------------------------------------------------------
 
-        def ask(seed: int) -> float:
-            return server.scene("small", 256, seed)
 
-        os.nice(NICENESS)  # as the server's engine does on a CPU
-        server.together(BATCH, BATCH, ask)
-        for number in range(1, 6):
-            together, _ = server.together(BATCH, BATCH, lambda seed, n=number: ask(100 * n + seed))
-            bare = seconds(lambda: turns(model, [request(seed) for seed in range(BATCH)]), 1)
-            ratios.append(bare / together)
-            spent.append(together)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """A net, and how often it is asked."""
+
+    size: Size
+    steps: int
+    rounds: int
+    """Bursts of 16, each beside a batch of 16."""
+    each: int
+    """Requests of each client, one after another."""
+
+
+LOADS = {
+    "tiny net": Load(size="small", steps=STEPS, rounds=5, each=8),
+    "net of a second a picture": Load(size="medium", steps=30, rounds=2, each=2),
+}
+"""The first spends on the device what the codecs and the rows cost, on the same two cores; a real net spends many times that, on
+a device of its own."""
+
+
+def over_http(load: Load) -> dict[str, Any]:
+    """16 clients of a real server, each waiting for its picture, against 16 requests as one batch in this process; in turn, so
+    that a busy machine is busy for both. All at once, when nothing can be done beside anything else at the start and at the
+    end; and one after another each, when pictures are prepared and written while others are painted.
+
+    In a process of its own, for it lowers its priority."""
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        model = model_of(load.size, folder)
+        painter = Painter("net", folder, SIDE, load.steps, options={"max_batch": BATCH})
+
+        def batch() -> float:
+            return seconds(lambda: turns(model, [request(seed, steps=load.steps) for seed in range(BATCH)]), 1)
+
+        with Served([painter], jobs=BATCH, device="cpu") as server:
+            os.nice(NICENESS)  # as the server's engine does on a CPU
+
+            def paint(first: int, count: int) -> float:
+                return server.together(BATCH, count, lambda seed: server.scene("net", 256, first + seed))[0]
+
+            paint(0, 4)
+            bursts: list[tuple[float, float]] = []
+            for number in range(1, load.rounds + 1):
+                bursts.append((paint(100 * number, BATCH), batch()))
+            alone = batch()
+            before = _work(server.pid)
+            steady = paint(10_000, BATCH * load.each) / load.each
+            work = {
+                name: round((spent - before[name]) / BATCH / load.each, 4) for name, spent in _work(server.pid).items()
+            }
+            alone = (alone + batch()) / 2
     return {
-        "HTTP over one batch in process, speed (goal 0.9)": round(median(ratios), 3),
-        "seconds of 16 over HTTP": round(median(spent), 2),
-        "what HTTP adds": "decoding, placing, compositing, a PNG with its receipt and fsync, rows in SQLite; 256×256 results",
+        "what": f"{load.steps} steps at {SIDE}×{SIDE}, 256×256 results in PNG, {BATCH} clients",
+        "all at once: HTTP over one batch in process, speed": round(median(bare / http for http, bare in bursts), 3),
+        "steady: HTTP over batches in process, speed (goal 0.9)": round(alone / steady, 3),
+        "seconds of 16": {
+            "all at once": round(median(http for http, _ in bursts), 2),
+            "steady": round(steady, 2),
+            "one batch": round(alone, 2),
+        },
+        "CPU seconds a picture, steady": work,
+        "what HTTP adds": "decoding, placing, compositing, a PNG with its receipt and fsync, rows in SQLite; the clients",
     }
+
+
+def _work(pid: int) -> dict[str, float]:
+    """CPU seconds so far of the server's two processes, and of this one, which is its clients."""
+
+    def spent(process: psutil.Process) -> float:
+        times = process.cpu_times()
+        return float(times.user + times.system)
+
+    api = psutil.Process(pid)
+    engine = next(child for child in api.children() if "pergai.worker" in child.cmdline())
+    return {"engine": spent(engine), "API": spent(api), "clients": spent(psutil.Process())}
 
 
 def main() -> None:
     torch.set_num_threads(1)  # a second one waits in loops for the first and measures the neighbours
-    found = {"model": models()}
-    with tempfile.TemporaryDirectory() as folder:
-        found["http"] = over_http(Path(folder))
+    os.environ["OMP_NUM_THREADS"] = "1"  # of the server's engine, as here
+    found: dict[str, Any] = {"model": models()}
+    found["http"] = {}
+    for name, asked in LOADS.items():
+        with ProcessPoolExecutor(1, get_context("spawn")) as process:
+            found["http"][name] = process.submit(over_http, asked).result()
     write("engine", found, ("torch", "diffusers"))
 
 

@@ -15,19 +15,21 @@ from diffusers import (
 from tokenizers.pre_tokenizers import ByteLevel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
-Size = Literal["small", "sd15", "sdxl", "small-xl"]
+Size = Literal["small", "medium", "sd15", "sdxl", "small-xl"]
 
+SMALL: dict[str, Any] = {
+    "block_out_channels": (32, 64, 128),
+    "cross_attention_dim": 64,
+    "attention_head_dim": 4,
+    "layers_per_block": 1,
+    "norm_num_groups": 16,
+    "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+    "up_block_types": ("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+    "sample_size": 16,
+}
 UNETS: dict[str, dict[str, Any]] = {
-    "small": {
-        "block_out_channels": (32, 64, 128),
-        "cross_attention_dim": 64,
-        "attention_head_dim": 4,
-        "layers_per_block": 1,
-        "norm_num_groups": 16,
-        "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
-        "up_block_types": ("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
-        "sample_size": 16,
-    },
+    "small": SMALL,
+    "medium": SMALL | {"block_out_channels": (160, 320, 640)},
     "sd15": {"cross_attention_dim": 768, "attention_head_dim": 8, "sample_size": 64},
     "sdxl": {
         "block_out_channels": (320, 640, 1280),
@@ -60,8 +62,10 @@ UNETS: dict[str, dict[str, Any]] = {
 }
 """What differs from the class's own defaults, which are SD 1.5's."""
 
+SMALL_TEXT = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4}
 TEXTS: dict[str, list[dict[str, Any]]] = {
-    "small": [{"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4}],
+    "small": [SMALL_TEXT],
+    "medium": [SMALL_TEXT],
     "sd15": [{"hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12, "num_attention_heads": 12}],
     "sdxl": [
         {"hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12, "num_attention_heads": 12},
@@ -75,14 +79,8 @@ TEXTS: dict[str, list[dict[str, Any]]] = {
         },
     ],
     "small-xl": [
-        {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4},
-        {
-            "hidden_size": 64,
-            "intermediate_size": 128,
-            "num_hidden_layers": 2,
-            "num_attention_heads": 4,
-            "projection_dim": 64,
-        },
+        SMALL_TEXT,
+        SMALL_TEXT | {"projection_dim": 64},
     ],
 }
 
@@ -90,7 +88,7 @@ TEXTS: dict[str, list[dict[str, Any]]] = {
 def build(size: Size, dtype: torch.dtype = torch.float32, device: str = "cpu") -> Any:
     """A 9-channel inpainting pipeline. The large ones are filled on the device in `dtype`, so a GPU builds them in seconds."""
     torch.manual_seed(1)
-    small = size.startswith("small")
+    small = size not in ("sd15", "sdxl")
     before = torch.get_default_dtype()
     torch.set_default_dtype(dtype)
     try:
