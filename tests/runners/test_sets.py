@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -11,7 +13,7 @@ from pergai.paths import packaged
 from pergai.runners.render import growth, props, walls
 from pergai.runners.render.denoise import denoise
 from pergai.runners.render.geometry import Mesh
-from pergai.runners.render.materials import MATERIALS, surface
+from pergai.runners.render.materials import MATERIALS, painted, surface
 from pergai.runners.render.spec import Finish, check
 
 SCENES = load_catalogue().scenes
@@ -87,10 +89,21 @@ def test_a_niche_is_closed_at_its_back() -> None:
         assert ((turns >= -1e-6).all(axis=0) | (turns <= 1e-6).all(axis=0)).any(), point
 
 
+def test_a_petal_is_deep_at_its_foot(tmp_path: Path) -> None:
+    """The first row of a fitted picture is where v is 0: the foot of the mesh."""
+    picture = painted("petal", "#ffffff", "#000000", tmp_path, 256)["colour"].astype(float)
+    assert picture[4:20, 50:200].mean() < 0.6 * picture[-20:-4, 50:200].mean()
+    mesh = growth.petal(1.0, 0.9)
+    assert np.abs(mesh.vertices[mesh.uv[:, 1] == 0]).max() < 1e-6
+
+
 def test_a_twig_and_its_blossom_belong_together() -> None:
-    first, second = (growth.bough(1.5, np.random.default_rng([3, 4])) for _ in range(2))
-    assert np.array_equal(first[0], second[0])
-    assert len(first[1]) == len(second[1]) > 10
+    (wood, spots), (again, _) = (growth.bough(1.5, np.random.default_rng([3, 4])) for _ in range(2))
+    sound(wood)
+    assert np.array_equal(wood.vertices, again.vertices)
+    assert len(spots) > 30
+    for spot, _ in spots:
+        assert np.linalg.norm(wood.vertices - spot, axis=1).min() < 0.2
 
 
 @pytest.mark.parametrize("name", [name for name, material in MATERIALS.items() if material.fitted])

@@ -43,17 +43,22 @@ def silk(noise: Noise, base: Field, dark: Field) -> Maps:
 
 
 def denim(noise: Noise, base: Field, pale: Field) -> Maps:
-    """Twill: dyed warp over white weft, a diagonal rib, with the streaks of uneven yarn."""
+    """Three-to-one twill: ribs of dyed warp run up to the right, white weft shows between them; yarn of uneven thickness, dyed
+    unevenly along it."""
     x, y = noise.grid()
-    threads = 256
-    u, v = x * threads, y * threads
-    rib = (0.5 + 0.5 * np.sin(2 * np.pi * (u + v) / 2)).astype(np.float32)
-    across = (0.5 + 0.5 * np.sin(2 * np.pi * u)).astype(np.float32)
-    streak = noise.cloud(0.004, 1.3, (1.0, 0.02))
-    worn = noise.cloud(0.25, 2.0)
-    tone = 0.16 + 0.34 * (1 - rib) * across + 0.09 * streak + 0.06 * worn + 0.05 * noise.fine(0.9)
-    colour = blend(base, pale, np.clip(tone, 0, 1))
-    return Maps(np.clip(colour, 0, 1), np.full_like(rib, 0.9), (0.0006 * rib + 0.0002 * across).astype(np.float32))
+    threads = 208
+    drift = noise.cloud(0.2, 2.4) * 0.0005
+    u, v = (x + drift) * threads, (y + drift) * threads
+    warp_thread, weft_thread = np.floor(u).astype(int) % threads, np.floor(v).astype(int) % threads
+    weft_shows = (warp_thread + weft_thread) % 4 == 0
+    round_u, round_v = np.sin(np.pi * (u % 1)).astype(np.float32), np.sin(np.pi * (v % 1)).astype(np.float32)
+    rib = (0.5 + 0.5 * np.cos(2 * np.pi * (u + v - 3) / 4)).astype(np.float32)
+    yarn = 0.07 * noise.random.normal(0, 1, threads)[warp_thread] + 0.06 * noise.cloud(0.03, 1.4, (4.0, 0.06))
+    dyed = 0.16 + 0.10 * (1 - round_u) + yarn + 0.03 * noise.cloud(0.3, 2.0) + 0.03 * noise.fine(1.0)
+    tone = np.where(weft_shows, 0.34 + 0.26 * round_v, dyed)
+    lift = np.where(weft_shows, 0.3 * round_v, round_u * (0.4 + 0.6 * rib))
+    colour = blend(base, pale, np.clip(tone, 0, 1).astype(np.float32))
+    return Maps(np.clip(colour, 0, 1), np.full_like(rib, 0.9), (0.0009 * lift).astype(np.float32))
 
 
 def gingham(noise: Noise, base: Field, white: Field, checks: int = 12) -> Maps:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from pergai.runners.render.geometry import Array, Mesh, block, join, moved, scaled, sheet, with_normals
+from pergai.runners.render.geometry import Array, Mesh, block, join, moved, scaled, sheet, tube, with_normals
 
 
 def blade(length: float, width: float, droop: float = 0.3, fold: float = 0.15, n: int = 13, blunt: float = 0.8) -> Mesh:
@@ -23,24 +23,29 @@ def blade(length: float, width: float, droop: float = 0.3, fold: float = 0.15, n
     return sheet(np.stack([x, y, z], -1).astype(np.float32), np.stack([across, along], -1).astype(np.float32))
 
 
-def lobed(length: float, random: np.random.Generator, lobes: int = 5, n: int = 15) -> Mesh:
-    """A fallen leaf with pointed lobes (maple, plane tree), its rim curled. It starts at its stalk and lies along y; uv as
-    of `blade`."""
-    angle = np.linspace(-np.pi, np.pi, 16 * lobes + 1)
-    tip = np.abs((angle * lobes / (2 * np.pi) + 0.5) % 1 - 0.5) * 2
-    teeth = 0.06 * np.abs((angle * lobes * 1.5 / np.pi) % 1 - 0.5)
-    rim = (
-        (1 - 0.58 * tip**0.8 - teeth)
-        * (0.72 + 0.28 * np.cos(angle))
-        * (1 + 0.06 * random.normal(0, 1, len(angle)) * 0.5)
-    )
+def lobed(length: float, random: np.random.Generator, lobes: int = 5, n: int = 13) -> Mesh:
+    """A fallen leaf of maple: `lobes` (5 or 7) toothed lobes round the end of its stalk, each folded along its vein, the rim
+    curled as it dried. The end of the blade's stalk is at the origin, the middle lobe lies along y; uv as of `blade`."""
+    angle = np.linspace(-np.pi, np.pi, 193)
+    side = lobes // 2
+    spread = np.arange(-side, side + 1) * (2.1 / side) + random.normal(0, 0.05, lobes)
+    reach = 1 - 0.5 * np.abs(np.arange(-side, side + 1) / side) ** 1.5
+    apart = np.abs(angle[None] - spread[:, None]) / (2.1 / side)
+    tooth = 0.12 * np.clip(1 - np.abs(apart - 0.42) / 0.12, 0, 1) + 0.07 * np.clip(1 - np.abs(apart - 0.2) / 0.08, 0, 1)
+    lobe = reach[:, None] * (0.16 + 0.84 * np.clip(1 - apart / 0.62, 0, 1) ** 0.85 + tooth)
+    rim = np.maximum(lobe.max(axis=0), 0.36 * np.clip((np.pi - np.abs(angle)) / 0.5, 0.15, 1))
     r = np.linspace(0, 1, n)[:, None]
     x, y = r * rim * np.sin(angle), r * rim * np.cos(angle)
-    curl, twist, phase = random.uniform(0.15, 0.5), random.uniform(-0.3, 0.3), random.uniform(0, 6)
-    z = curl * r**2.5 * rim * (0.7 + 0.5 * np.sin(3 * angle + phase)) + twist * x * y - 0.06 * np.cos(lobes * angle) * r
-    points = np.stack([x, y + 0.42, z - z.min() * 0.5], -1) * length / 1.42
-    uv = np.stack([0.5 + 0.5 * x, (y + 0.42) / 1.42], -1)
-    return sheet(points.astype(np.float32), uv.astype(np.float32))
+    fold = np.clip(apart.min(axis=0), 0, 0.5)
+    curl, twist, phase = random.uniform(0.1, 0.45), random.uniform(-0.3, 0.3), random.uniform(0, 6)
+    z = curl * r**2.5 * rim * (0.6 + 0.6 * np.sin(2 * angle + phase)) + twist * x * y + 0.22 * r * fold * rim
+    stalk_t = np.linspace(0, 1, 9)[:, None]
+    stalk = np.concatenate([0.12 * stalk_t**2 * random.normal(), -0.62 * stalk_t, 0.02 + 0.1 * stalk_t**2], axis=1)
+    points = np.stack([x, y, z - z.min() * 0.5], -1)
+    uv = np.stack([0.5 + 0.42 * x, 0.12 + 0.86 * np.clip(y, -0.1, 1)], -1)
+    stem = tube(stalk.astype(np.float32), 0.012, 5)
+    stem = replace(stem, uv=np.full_like(stem.uv, 0.5))
+    return scaled(join([sheet(points.astype(np.float32), uv.astype(np.float32)), stem]), length / 1.42)
 
 
 def ribbed(radius: float, flat: float, ribs: int, n: int = 49) -> Mesh:
@@ -84,41 +89,101 @@ def pebble(radius: float, flat: float, random: np.random.Generator, n: int = 40,
 
 
 def bean(length: float, random: np.random.Generator) -> Mesh:
-    """A roasted coffee bean lying on z = 0, its seam up or down."""
-    theta = np.linspace(0, np.pi, 17)[:, None]
-    phi = np.linspace(0, 2 * np.pi, 33)[None]
+    """A roasted coffee bean lying on z = 0, its flat side with the curved seam up or down."""
+    theta = np.linspace(0, np.pi, 21)[:, None]
+    phi = np.linspace(0, 2 * np.pi, 49)[None]
     x, y, z = np.broadcast_arrays(np.sin(theta) * np.cos(phi), np.cos(theta) + 0 * phi, np.sin(theta) * np.sin(phi))
-    seam = np.exp(-((x / 0.13) ** 2)) * np.clip(z, 0, 1)
-    flat = np.where(z > 0, 0.42 * z - 0.26 * seam, 0.62 * z)
-    points = np.stack([0.36 * x, 0.5 * y, 0.36 * flat + 0.22], -1) * length
+    across = x - 0.10 * np.sin(2.6 * y)
+    seam = np.exp(-((across / 0.085) ** 2)) * np.clip(3 * z, 0, 1)
+    shoulder = np.exp(-((across / 0.3) ** 2)) * np.clip(3 * z, 0, 1)
+    flat = np.where(z > 0, 0.34 * np.sqrt(np.clip(z, 0, 1)) - 0.06 * shoulder - 0.22 * seam, 0.8 * z)
+    points = np.stack([0.36 * x, 0.5 * y * (1 - 0.06 * x), 0.36 * flat + 0.28], -1) * length
     mesh = sheet(points.astype(np.float32), np.stack([x, y], -1).astype(np.float32))
-    if random.random() < 0.55:
+    if random.random() < 0.45:
         mesh = moved(mesh, (0, 0, 0.4 * length), 0, 180)
     return moved(mesh, (0, 0, 0), 0, float(random.uniform(-14, 14)))
 
 
+def petal(length: float, width: float, droop: float = -0.4, cup: float = 0.25, n: int = 9) -> Mesh:
+    """A round petal with a notch in its tip: it starts at the origin along y, narrow, and rises at its rim by `cup`. uv as of
+    `blade`."""
+    t = 1 - (1 - np.linspace(0, 1, n)[:, None]) ** 1.7
+    s = np.linspace(-1, 1, 9)[None]
+    half = 1.55 * t**0.75 * np.clip(1.0 - t, 0, 1) ** 0.42 * width / 2
+    notch = 1 - 0.13 * np.exp(-((s / 0.2) ** 2)) * t**5
+    x = half * s
+    along = t * notch * np.sinc(droop * t / np.pi)
+    z = -t * np.sin(droop * t) * 0.8 + cup * (s**2 * half / max(width, 1e-9)) + 0 * t
+    across, v = np.broadcast_arrays(0.5 + 0.5 * s, t)
+    points = np.stack(np.broadcast_arrays(x, length * along, length * z), -1)
+    return sheet(points.astype(np.float32), np.stack([across, v], -1).astype(np.float32))
+
+
 def flower(radius: float, random: np.random.Generator) -> Mesh:
-    """An open blossom of five round petals, facing up from the origin."""
+    """An open blossom of five notched petals with a tuft of stamens, facing up from the origin; now and then one that is
+    still half closed."""
+    opening = float(random.uniform(8, 30)) if random.random() < 0.75 else float(random.uniform(50, 72))
     parts = []
     for k in range(5):
-        petal = blade(radius, radius * 0.92, float(random.uniform(-0.5, 0.1)), 0.2, 11, 0.62)
-        parts.append(moved(petal, (0, 0, 0), 72 * k + float(random.uniform(-7, 7)), float(random.uniform(14, 34))))
+        leaf = petal(radius, radius * float(random.uniform(0.86, 1.0)), float(random.uniform(-0.5, 0.3)))
+        parts.append(
+            moved(leaf, (0, 0, 0), 72 * k + float(random.uniform(-6, 6)), opening + float(random.uniform(-6, 6)))
+        )
+    for _ in range(9):
+        hair = blade(radius * float(random.uniform(0.3, 0.45)), radius * 0.035, 0.2, 0.0, 4)
+        hair = replace(hair, uv=hair.uv * np.float32(0.1))
+        parts.append(moved(hair, (0, 0, 0), float(random.uniform(0, 360)), float(random.uniform(52, 84))))
     return join(parts)
 
 
-def bough(length: float, random: np.random.Generator) -> tuple[Array, list[tuple[Array, float]]]:
-    """A crooked twig that rises from the origin and leans over: its path (n, 3), and where blossoms sit on it: places and
-    the direction (degrees) they face."""
-    t = np.linspace(0, 1, 30)
-    path = np.stack([0.75 * t, 0.05 * np.sin(9 * t), 0.8 * t - 0.32 * t**2], -1) * length
-    path = path + np.cumsum(random.normal(0, 0.0035, (30, 3)), axis=0) * length
+def bough(length: float, random: np.random.Generator) -> tuple[Mesh, list[tuple[Array, float]]]:
+    """A crooked limb that rises from the origin and leans over to +x, with side twigs, all thinning out: its wood, and where
+    blossoms sit on it in clusters: places, and the direction (degrees) they face."""
+    limb = _crooked(np.zeros(3, np.float32), np.array([0.86, 0.0, 0.50], np.float32), length, random)
+    wood, spots = [_tapered(limb, 0.013 * length)], _clusters(limb[8:], 0.036 * length, random)
+    for k in (6, 10, 14, 18, 22, 25):
+        forward = limb[k + 1] - limb[k]
+        forward = forward / np.linalg.norm(forward)
+        aside = np.array(
+            [random.uniform(-0.3, 0.6), random.normal(0, 0.35), (1 if k % 4 else -0.5) * random.uniform(0.5, 1)]
+        )
+        twig = _crooked(
+            limb[k], forward + aside, length * float(random.uniform(0.2, 0.38)) * (1.15 - k / 40), random, 14
+        )
+        wood.append(_tapered(twig, 0.0055 * length))
+        spots += _clusters(twig[3:], 0.036 * length, random)
+    return join(wood), spots
+
+
+def _crooked(start: Array, towards: Array, length: float, random: np.random.Generator, n: int = 30) -> Array:
+    """A path (n, 3) that changes its direction a little at every node and slowly bends down."""
+    way = towards / np.linalg.norm(towards)
+    points = [np.asarray(start, np.float64)]
+    for k in range(n - 1):
+        if k % 3 == 0:
+            way = way + random.normal(0, 0.13, 3)
+        way = way - np.array([0.0, 0.0, 0.009])
+        way = way / np.linalg.norm(way)
+        points.append(points[-1] + way * length / (n - 1))
+    return np.asarray(points, np.float32)
+
+
+def _tapered(path: Array, radius: float) -> Mesh:
+    """A round twig along a path (n, 3): `radius` at its foot, a third of it at its tip, thicker at the nodes."""
+    whole = tube(path[:, [2, 0, 1]], radius, 9)  # its rings are turned without a twist where the path never follows z
+    rings = whole.vertices.reshape(len(path), -1, 3)[..., [1, 2, 0]]
+    thick = np.linspace(1, 0.34, len(path)) + 0.14 * (np.arange(len(path)) % 3 == 0)
+    thinned = path[:, None] + (rings - path[:, None]) * thick[:, None, None].astype(np.float32)
+    return with_normals(replace(whole, vertices=thinned.reshape(-1, 3).astype(np.float32)))
+
+
+def _clusters(path: Array, apart: float, random: np.random.Generator) -> list[tuple[Array, float]]:
+    """Blossoms in clusters of two to five at the nodes of a twig."""
     spots = []
-    for k in range(4, 30):
-        for _ in range(int(random.integers(0, 3))):
-            spots.append(
-                ((path[k] + random.normal(0, 0.018, 3) * length).astype(np.float32), float(random.uniform(0, 360)))
-            )
-    return path.astype(np.float32), spots
+    for node in path[::3]:
+        for _ in range(int(random.integers(2, 6))):
+            spots.append(((node + random.normal(0, 0.6, 3) * apart).astype(np.float32), float(random.uniform(0, 360))))
+    return spots
 
 
 def lawn(width: float, depth: float, height: float, random: np.random.Generator) -> Mesh:

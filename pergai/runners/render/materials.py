@@ -25,7 +25,7 @@ from pergai.runners.render.textures import PAINTERS, mixed, mixture, quantised
 TEXTURE_SIZE = 2048
 FITTED_SIZE = 512
 """Of a texture that is a picture of one small thing."""
-REVISION = 6
+REVISION = 7
 """Counts up when a painter changes, so that old cached textures are not used."""
 
 

@@ -121,30 +121,42 @@ def moss(noise: Noise, base: Field, dark: Field) -> Maps:
 
 
 def citrus(noise: Noise, rind: Field, pulp: Field, segments: int = 10) -> Maps:
-    """A slice, the rind at the rim: pith, ten segments between pale walls, juice sacs that run outward. It does not wrap."""
+    """A slice, the rind at the rim: white pith, ten segments with round corners and thin walls, in each juice sacs like long
+    drops that point to the middle. It does not wrap."""
     x, y = noise.grid()
     dx, dy = (x - 0.5) * 2, (y - 0.5) * 2
     r = np.hypot(dx, dy)
-    turn = np.arctan2(dy, dx) / (2 * np.pi) * segments + 0.05 * noise.cloud(0.4, 3.4)
-    wall = np.abs((turn % 1) - 0.5).astype(np.float32)
-    wall_width = 0.5 - 0.03 / np.clip(r, 0.12, 1)
-    sacs = warp(noise.cloud(0.02, 1.6), 0.03 * dx, 0.03 * dy) * 0.6
-    rays = np.sin(2 * np.pi * (turn * 5 + 0.7 * noise.cloud(0.06, 2.4))).astype(np.float32)
-    flesh = np.clip(0.5 + 0.34 * rays * ramp(r, 0.1, 0.5) + 0.2 * sacs, 0, 1)
-    colour = blend(pulp, np.clip(rind * 0.95, 0, 1), np.clip(flesh * 0.75, 0, 1).astype(np.float32))
-    pale = rind * 0.18 + 0.8
-    pith = ramp((wall - wall_width).astype(np.float32), -0.02, 0.03)
-    pith = np.maximum(pith, np.maximum(ramp(r, 0.83, 0.87), 1 - ramp(r, 0.06, 0.1)))
-    colour = blend(colour, np.broadcast_to(pale, colour.shape), pith)
-    colour = blend(colour, np.broadcast_to(rind, colour.shape), ramp(r, 0.925, 0.95))
-    rough = np.clip(0.2 + 0.45 * pith, 0, 1)
-    return Maps(np.clip(colour, 0, 1), rough.astype(np.float32), (0.004 * flesh * (1 - pith)).astype(np.float32))
+    turn = np.arctan2(dy, dx) / (2 * np.pi) * segments + 0.12 * noise.cloud(0.9, 3.4)
+    aside = (0.5 - np.abs((turn % 1) - 0.5)) * 2 * np.pi / segments * r  # to the nearest wall
+    inward = 0.845 + 0.012 * noise.cloud(0.5, 3.0) - r  # to the pith
+    corner, core = 0.07, r - 0.085
+    nearest = np.minimum(np.minimum(aside - 0.010, inward), core)
+    rounded = corner - np.hypot(np.maximum(corner - (aside - 0.010), 0), np.maximum(corner - inward, 0))
+    flesh = ramp(np.minimum(nearest, rounded).astype(np.float32), -0.004, 0.012)
+    # Sacs: cells of a plane in which angle and the logarithm of the radius are the axes, drawn out along the radius.
+    sac = np.round(segments * 4.6)
+    across, along = turn / segments * sac, -np.log(np.clip(r, 0.05, 1)) * 2.6
+    row = np.floor(across)
+    shift = noise.random.random(int(4 * sac))[row.astype(int) % int(sac)]
+    tip = ((along + shift) % 1).astype(np.float32)
+    edge = np.minimum(np.abs(across - row), 1 - np.abs(across - row)) * 2
+    wide = np.sin(np.pi * np.clip(tip, 0, 1) ** 0.7) ** 0.5
+    body = ramp((edge - 0.95 * (1 - wide)).astype(np.float32), 0.0, 0.8)
+    bright = noise.random.normal(0, 1, 997)[(row * 131 + np.floor(along + shift) * 17).astype(int) % 997]
+    light = np.clip(0.30 + 0.30 * body + 0.11 * bright + 0.10 * noise.cloud(0.3, 2.4), 0, 1)
+    juice = blend(rind, pulp, light.astype(np.float32))
+    pith = np.broadcast_to(rind * 0.16 + 0.80, juice.shape)
+    colour = blend(pith, juice, flesh)
+    colour = blend(colour, np.broadcast_to(rind, colour.shape), ramp(r, 0.915, 0.965) * 0.999)
+    rough = np.clip(0.16 + 0.5 * (1 - flesh), 0, 1)
+    relief = 0.0018 * flesh * body + 0.0015 * (1 - flesh)
+    return Maps(np.clip(colour, 0, 1), rough.astype(np.float32), relief.astype(np.float32))
 
 
 def leaf(noise: Noise, base: Field, dark: Field) -> Maps:
-    """A leaf, its stalk below: midrib, side veins, a darker rim. It does not wrap."""
+    """A leaf, its stalk in the first row: midrib, side veins, a darker rim. It does not wrap."""
     x, y = noise.grid()
-    side, along = np.abs(x - 0.5), 1 - y
+    side, along = np.abs(x - 0.5), y
     midrib = np.exp(-((side / 0.012) ** 2))
     ribs = np.abs(((along - 0.9 * side) * 11) % 1 - 0.5) * 2
     veins = np.maximum(midrib, 0.6 * np.exp(-((1 - ribs) / 0.10)) * ramp(0.5 - side, 0.02, 0.2))
@@ -155,9 +167,8 @@ def leaf(noise: Noise, base: Field, dark: Field) -> Maps:
 
 
 def petal(noise: Noise, base: Field, deep: Field) -> Maps:
-    """A petal: deep at its foot, paling outward, with the finest veins. It does not wrap."""
+    """A petal, its foot in the first row: deep there, paling outward, with the finest veins. It does not wrap."""
     x, y = noise.grid()
-    along = 1 - y
-    fan = np.abs(((x - 0.5) / (0.25 + 0.75 * along) * 26 + 0.3 * noise.cloud(0.1, 2.4)) % 1 - 0.5)
-    tone = 0.85 * (1 - ramp(along, 0.0, 0.5)) + 0.10 * fan + 0.06 * noise.cloud(0.2, 2.0)
+    fan = np.abs(((x - 0.5) / (0.25 + 0.75 * y) * 26 + 0.3 * noise.cloud(0.1, 2.4)) % 1 - 0.5)
+    tone = 0.9 * (1 - ramp(y, 0.0, 0.34)) + 0.10 * fan + 0.06 * noise.cloud(0.2, 2.0)
     return Maps(np.clip(blend(base, deep, np.clip(tone, 0, 1).astype(np.float32)), 0, 1))

@@ -116,7 +116,7 @@ def _leaf(prop: Prop, random: Random) -> Mesh:
 
 def _petal(prop: Prop, random: Random) -> Mesh:
     length, width = _size(prop, 1, 0.85)[:2]
-    petal = growth.blade(length, width, droop=float(random.uniform(-0.9, -0.3)), fold=0.25, blunt=0.55)
+    petal = growth.petal(length, width, droop=float(random.uniform(-0.5, 0.1)), cup=float(random.uniform(0.15, 0.45)))
     return g.moved(petal, (0, 0, 0.015))
 
 
@@ -315,8 +315,7 @@ def _flame(prop: Prop, random: Random) -> Mesh:
 
 def _bough(prop: Prop, random: Random) -> Mesh:
     """A twig of cherry, without its blossom."""
-    path, _ = growth.bough(prop.size[0], _own(prop))
-    return g.tube(path, prop.size[0] * 0.011, 9)
+    return growth.bough(prop.size[0], _own(prop))[0]
 
 
 def _blossom(prop: Prop, random: Random) -> Mesh:
