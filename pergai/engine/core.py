@@ -306,10 +306,13 @@ class Desk(Protocol):
         """Run pure work on pixels in the CPU pool."""
         ...
 
-    async def device(self, model: str, payload: Any, *, shape: Hashable = None, turns: int = 1) -> Any:
+    async def device(
+        self, model: str, payload: Any, *, shape: Hashable = None, setup: Hashable = None, turns: int = 1
+    ) -> Any:
         """Run one payload through a model (an id of a model card) on the device thread; payloads of the same
-        model and shape, of this job or of others, may share a batch. `turns`: about how many calls a model that works
-        in steps needs for it, so that short work need not wait behind long work."""
+        model, shape and setup, of this job or of others, may share a batch. `setup`: how the model must be set up for it,
+        where changing that takes time. `turns`: about how many calls a model that works in steps needs for it, so that short
+        work need not wait behind long work."""
         ...
 
     def progress(self, fraction: float, phase: str) -> None: ...

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from typing import Any, Protocol, runtime_checkable
 
 from pergai.engine.core import UNFINISHED, Model
@@ -38,6 +39,15 @@ class Warmable(Protocol):
 
     def warm_up(self) -> None:
         """Have them behind it."""
+        ...
+
+
+@runtime_checkable
+class Adjustable(Protocol):
+    """A model that work wants set up in different ways (`Work.setup`)."""
+
+    def set_up(self, payload: Any) -> None:
+        """As this payload wants it; `run` would do the same."""
         ...
 
 
@@ -86,6 +96,7 @@ class DeviceLoop(threading.Thread):
         self._changed = threading.Condition()
         self._stopping = False
         self._running_since: float | None = None
+        self._ready_at = 0.0
 
     @property
     def busy_seconds(self) -> float:
@@ -117,14 +128,15 @@ class DeviceLoop(threading.Thread):
         for name in self._warm:
             self._warm_up(name)
         while batch := self._next_batch():
-            self._running_since = time.monotonic()
+            self._ready_at = self._running_since = time.monotonic()
             try:
                 self._run(batch)
             finally:
                 seconds = time.monotonic() - self._running_since
+                setup_seconds = self._ready_at - self._running_since
                 self._running_since = None
                 with self._changed:
-                    self._scheduler.charge(batch, seconds)
+                    self._scheduler.charge(batch, seconds, setup_seconds)
 
     def _next_batch(self) -> list[Work]:
         with self._changed:
@@ -154,11 +166,19 @@ class DeviceLoop(threading.Thread):
                 for guest in _beside(work):
                     work.payload.beside[guest] = companions[guest]
             try:
+                self._set_up(model, batch)
                 self._run_on(model, batch, pinned=(name, *guests))
             finally:
                 for work in batch:
                     for guest in _beside(work):
                         work.payload.beside[guest] = None
+
+    def _set_up(self, model: Model, batch: list[Work]) -> None:
+        """For all of a batch, which want the same. What goes wrong here goes wrong in the turn, too, and is told there."""
+        if isinstance(model, Adjustable):
+            with suppress(Exception):
+                model.set_up(batch[0].payload)
+        self._ready_at = time.monotonic()
 
     def _run_on(self, model: Model, batch: list[Work], pinned: Collection[str]) -> None:
         """Run a batch; one bad payload fails alone, and a batch too large for the memory is halved."""

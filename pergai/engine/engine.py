@@ -158,13 +158,16 @@ class JobDesk:
         self._spent("cpu", seconds)
         return result
 
-    async def device(self, model: str, payload: Any, *, shape: Hashable = None, turns: int = 1) -> Any:
+    async def device(
+        self, model: str, payload: Any, *, shape: Hashable = None, setup: Hashable = None, turns: int = 1
+    ) -> Any:
         work = Work(
             job=self._job.id,
             library=self._job.library,
             model=model,
             shape=shape,
             payload=payload,
+            setup=setup,
             urgent=self._urgent,
             turns=turns,
         )

@@ -3,7 +3,8 @@
 Pure: no clock, no thread, no device; time is what `charge` is told. A turn is one call of a model with a batch. The library
 that is furthest behind its share decides which batch runs (`fairness.py`); where nobody is behind, the batch whose
 work has waited longest for the least that is left of it (age² over turns left). Nearly everything joins the very next
-turn of its model and shape.
+turn of its model and shape. Loading a model, or setting one up otherwise (LoRAs), takes the device from everybody: what needs it
+waits until that pays.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 from pergai.engine.fairness import Shares, TurnCost
 
@@ -24,6 +25,9 @@ PATIENCE = 32
 RELOAD = 4.0
 """Work for a model that would have to be loaded waits so many times the load's seconds while others have work: then at least
 four fifths of the time go into work, not into loading."""
+LONGEST_SETUP = 10.0
+"""A model keeps its setup for RELOAD times the seconds that a change takes, but no longer than this, while there is work
+for it and work for another."""
 UNKNOWN_LOAD = 1.0
 """Seconds, for a model that was never loaded."""
 URGENT = 60.0
@@ -33,10 +37,15 @@ NEWCOMER = 0.2
 LOOKAHEAD = 64
 """How much of one library's work of one kind is looked at: the oldest."""
 
-Kind = tuple[str, Hashable]
-"""Model and shape: what may share a batch."""
-
 _order = attrgetter("order")
+
+
+class Kind(NamedTuple):
+    """What may share a batch."""
+
+    model: str
+    shape: Hashable
+    setup: Hashable
 
 
 @dataclass(slots=True, eq=False)
@@ -47,8 +56,10 @@ class Work:
     library: str
     model: str
     shape: Hashable
-    """Work of the same model and shape may share a batch."""
+    """Work of the same model, shape and setup may share a batch."""
     payload: Any
+    setup: Hashable = None
+    """How the model must be set up for it; another setup takes the model some time."""
     urgent: bool = False
     """A client is waiting for this job."""
     turns: int = 1
@@ -61,7 +72,18 @@ class Work:
 
     @property
     def kind(self) -> Kind:
-        return self.model, self.shape
+        return Kind(self.model, self.shape, self.setup)
+
+
+@dataclass(slots=True)
+class Setup:
+    """How a loaded model is set up."""
+
+    worn: Hashable
+    since: float
+    """Device seconds."""
+    change_seconds: float = 0.0
+    """What the last change took."""
 
 
 class Scheduler:
@@ -71,9 +93,11 @@ class Scheduler:
         self._waiting: dict[Kind, dict[str, list[Work]]] = {}
         self._passed_over: Counter[Kind] = Counter()
         self._shares = Shares()
-        self._costs: defaultdict[Kind, TurnCost] = defaultdict(TurnCost)
+        self._costs: defaultdict[tuple[str, Hashable], TurnCost] = defaultdict(TurnCost)  # whatever the setup
         self._load_seconds: dict[str, float] = {}
         self._loading = ""
+        self._setups: dict[str, Setup] = {}
+        self._changing = False
         self._last_turn: dict[str, float] = {}
         self._now = 0.0
         self._order = itertools.count()
@@ -107,7 +131,7 @@ class Scheduler:
         if behind is not None:
             kinds = [kind for kind in kinds if behind in self._waiting[kind]]
         overdue = [kind for kind in kinds if self._passed_over[kind] >= PATIENCE]
-        batches = [self._batch(kind, max_batch(kind[0])) for kind in overdue or kinds]
+        batches = [self._batch(kind, max_batch(kind.model)) for kind in overdue or kinds]
         batch = max(batches, key=lambda rows: sum(map(self._pressing, rows)))
         batch = self._bearable(batch, len(libraries))
         for work in batch:
@@ -115,16 +139,21 @@ class Scheduler:
         self._remember(batch[0].kind, loaded)
         return batch
 
-    def charge(self, batch: Sequence[Work], seconds: float) -> None:
-        """Say how long the device worked on the last batch, once what needs another turn is back."""
+    def charge(self, batch: Sequence[Work], seconds: float, setup_seconds: float = 0.0) -> None:
+        """Say how long the device worked on the last batch, once what needs another turn is back; `setup_seconds` of them
+        went by before its model was set up for it."""
         self._now += seconds
         self._last_turn[batch[0].model] = self._now
         kind, rows = batch[0].kind, Counter(work.library for work in batch)
+        cost = self._costs[kind.model, kind.shape]
         if self._loading:
             self._load_seconds[self._loading] = seconds
         else:
-            self._costs[kind].learn(len(batch), seconds)
-        alone = {library: min(seconds, self._costs[kind].of(count)) for library, count in rows.items()}
+            cost.learn(len(batch), seconds - setup_seconds)
+        if self._changing:
+            setup = self._setups[kind.model]
+            setup.since, setup.change_seconds = self._now, setup_seconds
+        alone = {library: min(seconds, cost.of(count)) for library, count in rows.items()}
         if len(rows) == 1:
             alone = dict.fromkeys(rows, seconds)
         self._shares.passed(seconds, alone, {library for queues in self._waiting.values() for library in queues})
@@ -132,14 +161,28 @@ class Scheduler:
     # --- choosing ----------------------------------------------------------------------------------
 
     def _ready(self, loaded: Collection[str]) -> list[Kind]:
-        """The kinds that may run now: those of loaded models, and others whose patience is at its end."""
-        ready = [kind for kind in self._waiting if kind[0] in loaded or self._worth_loading(kind)]
+        """The kinds that may run now: those of loaded models as they are set up, and others whose patience is at its end."""
+        at_hand = {kind for kind in self._waiting if kind.model in loaded and self._is_set_up(kind)}
+        held = {kind.model for kind in at_hand if not self._may_change(kind.model)}
+        ready = [
+            kind
+            for kind in self._waiting
+            if kind in at_hand or (kind.model not in held if kind.model in loaded else self._worth_loading(kind))
+        ]
         return ready or list(self._waiting)
+
+    def _is_set_up(self, kind: Kind) -> bool:
+        setup = self._setups.get(kind.model)
+        return setup is None or setup.worn == kind.setup
+
+    def _may_change(self, model: str) -> bool:
+        setup = self._setups.get(model)
+        return setup is None or self._now - setup.since >= min(LONGEST_SETUP, RELOAD * setup.change_seconds)
 
     def _worth_loading(self, kind: Kind) -> bool:
         came = min(queue[0].since for queue in self._waiting[kind].values())
-        waited = self._now - max(came, self._last_turn.get(kind[0], 0.0))
-        return waited >= RELOAD * self._load_seconds.get(kind[0], UNKNOWN_LOAD)
+        waited = self._now - max(came, self._last_turn.get(kind.model, 0.0))
+        return waited >= RELOAD * self._load_seconds.get(kind.model, UNKNOWN_LOAD)
 
     def _batch(self, kind: Kind, limit: int) -> list[Work]:
         """Each library's most pressing work, then each one's second, and so on: those that are behind come first."""
@@ -155,21 +198,27 @@ class Scheduler:
         return age * age / work.turns
 
     def _bearable(self, batch: list[Work], libraries: int) -> list[Work]:
-        """The batch without the rows that would make it too long for the library in it that can bear least."""
+        """The batch without the rows that would make it too long for the library in it that can bear least. The first row of
+        each that is behind stays: together they are no longer than one after another."""
         rows = Counter(work.library for work in batch)
         if len(rows) == 1:
             return batch
-        cost = self._costs[batch[0].kind]
+        cost = self._costs[batch[0].model, batch[0].shape]
         room = {library: cost.of(count) - self._shares.lag(library) for library, count in rows.items()}
         weakest = min(room, key=lambda library: room[library])
         own = [work for work in batch if work.library == weakest]
         others = [work for work in batch if work.library != weakest]
-        while others and cost.of(len(own) + len(others)) > libraries * room[weakest] + 1e-9:
+        owed = len({work.library for work in others if self._shares.lag(work.library) > 0})
+        while len(others) > owed and cost.of(len(own) + len(others)) > libraries * room[weakest] + 1e-9:
             others.pop()
         return own + others
 
     def _remember(self, chosen: Kind, loaded: Collection[str]) -> None:
-        self._loading = "" if chosen[0] in loaded else chosen[0]
+        self._loading = "" if chosen.model in loaded else chosen.model
+        self._changing = not self._loading and not self._is_set_up(chosen)
+        if self._loading or chosen.model not in self._setups:
+            self._setups[chosen.model] = Setup(chosen.setup, self._now)
+        self._setups[chosen.model].worn = chosen.setup
         self._passed_over = Counter({kind: self._passed_over[kind] + 1 for kind in self._waiting})
         self._passed_over[chosen] = 0
 

@@ -126,7 +126,7 @@ def device(model: Model, **beside: Model) -> Iterator[tuple[DeviceLoop, Diary]]:
 
 
 def work(asked: Request, job: str = "job", library: str = "studio") -> Work:
-    return Work(job=job, library=library, model="painter", shape=asked.shape, payload=asked)
+    return Work(job=job, library=library, model="painter", shape=asked.shape, setup=asked.loras, payload=asked)
 
 
 def apart(one: RGB, other: RGB) -> int:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import tiny
 import torch
-from bench import apart, card, device, finish, request, work
+from bench import apart, card, device, finish, request, stock, work
 from safetensors.torch import save_file
 
 from pergai.errors import CardError, ModelUnavailable
@@ -126,6 +126,20 @@ def test_requests_of_different_loras_go_on_side_by_side_and_never_share_a_step(f
         pictures = [future.result(60).pixels for future in futures]
     assert all(apart(a, b) <= 1 for a, b in zip(pictures, expected, strict=True))
     assert max(diary.batches) == 2  # the two without any
+
+
+def test_requests_that_take_turns_get_the_pictures_that_diffusers_makes_with_their_lora_alone(
+    fresh: Fresh, tmp_path: Path
+) -> None:
+    (one, adds), (two, more) = trained("peft", 1), trained("kohya", 2)
+    loras = {"one": put(one, tmp_path / "one"), "two": put(two, tmp_path / "two")}
+    judges = {(): by_hand(), (("one", 0.4),): by_hand((adds, 0.4)), (("two", 0.3),): by_hand((more, 0.3))}
+    asked = [request(loras=outfit, seed=seed, steps=6) for seed in (1, 2, 3) for outfit in judges]
+    with device(fresh("sd9"), **loras) as (loop, _):
+        futures = [loop.submit(work(each, job=str(index))) for index, each in enumerate(asked)]
+        pictures = [future.result(120).pixels for future in futures]
+    for each, picture in zip(asked, pictures, strict=True):
+        assert apart(picture, stock(judges[each.loras], each)) <= 1
 
 
 def test_a_lora_of_the_words_changes_them_and_nobody_elses(fresh: Fresh, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -184,3 +185,38 @@ def test_a_withdrawn_job_is_not_run() -> None:
         assert second.cancelled()
         assert loop.submit(work(3, job="third")).result(10) == 6
         assert len(diary.runs) == 2
+
+
+class Painter:
+    """Works in two colours of paint, three turns a picture; another colour takes a while to mix."""
+
+    max_batch = 4
+
+    def __init__(self) -> None:
+        self.colour, self.mixed = "", 0
+        self.turns: dict[int, int] = {}
+
+    def set_up(self, payload: tuple[int, str]) -> None:
+        if payload[1] != self.colour:
+            self.colour, self.mixed = payload[1], self.mixed + 1
+            time.sleep(0.1)
+
+    def run(self, payloads: Sequence[tuple[int, str]]) -> Sequence[Any]:
+        assert {colour for _, colour in payloads} == {self.colour}
+        time.sleep(0.01)
+        for number, _ in payloads:
+            self.turns[number] = self.turns.get(number, 0) + 1
+        return [colour if self.turns[number] == 3 else UNFINISHED for number, colour in payloads]
+
+
+def test_a_model_is_set_up_for_each_batch_and_not_for_every_turn_when_that_takes_long() -> None:
+    painter = Painter()
+    with device({"painter": painter}) as (loop, diary):
+        colours = [("red", "blue")[number % 2] for number in range(8)]
+        futures = [
+            loop.submit(Work(job="j", library="a", model="painter", shape=None, setup=colour, payload=(number, colour)))
+            for number, colour in enumerate(colours)
+        ]
+        assert [future.result(10) for future in futures] == colours
+    assert painter.mixed <= 4  # of some seven turns
+    assert max(size for _, size in diary.runs) == 4

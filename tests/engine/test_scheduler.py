@@ -5,22 +5,30 @@ Time is simulated: a turn takes what the test says it takes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pergai.engine.scheduler import LOOKAHEAD, PATIENCE, RELOAD, Scheduler, Work
+from pergai.engine.scheduler import LONGEST_SETUP, LOOKAHEAD, PATIENCE, RELOAD, Scheduler, Work
 
 Cost = Callable[[int], float]
 
 
 def work(
-    library: str = "a", model: str = "m", shape: object = None, job: str = "j", urgent: bool = False, turns: int = 1
+    library: str = "a",
+    model: str = "m",
+    shape: object = None,
+    job: str = "j",
+    urgent: bool = False,
+    turns: int = 1,
+    setup: Hashable = None,
 ) -> Work:
-    return Work(job=job, library=library, model=model, shape=shape, payload=turns, urgent=urgent, turns=turns)
+    return Work(
+        job=job, library=library, model=model, shape=shape, payload=turns, urgent=urgent, turns=turns, setup=setup
+    )
 
 
 def drain(scheduler: Scheduler, loaded: tuple[str, ...] = ("m",), batch: int = 1, seconds: float = 1.0) -> list[Work]:
@@ -34,9 +42,11 @@ def drain(scheduler: Scheduler, loaded: tuple[str, ...] = ("m",), batch: int = 1
 class Device:
     """Runs work turn by turn, and remembers when each job ended. `payload` is how many turns it really needs."""
 
-    def __init__(self, cost: Cost, batch: int) -> None:
+    def __init__(self, cost: Cost, batch: int, change: float = 0.0) -> None:
         self.scheduler = Scheduler()
-        self.cost, self.batch = cost, batch
+        self.cost, self.batch, self.change = cost, batch, change
+        self.worn: Hashable = None
+        self.changes = 0
         self.now = 0.0
         self.turns: list[list[Work]] = []
         self.ended: dict[str, float] = {}
@@ -48,7 +58,11 @@ class Device:
             self.scheduler.add(item)
         if not taken:
             return False
-        self.now += self.cost(len(taken))
+        change = 0.0
+        if taken[0].setup != self.worn:
+            self.worn, self.changes, change = taken[0].setup, self.changes + 1, self.change
+        seconds = self.cost(len(taken)) + change
+        self.now += seconds
         self.turns.append(taken)
         for item in taken:
             item.payload -= 1
@@ -56,7 +70,7 @@ class Device:
                 self.scheduler.put_back(item)
             else:
                 self.ended[item.job] = self.now
-        self.scheduler.charge(taken, self.cost(len(taken)))
+        self.scheduler.charge(taken, seconds, change)
         return True
 
 
@@ -236,6 +250,85 @@ def test_two_models_of_which_only_one_fits_spend_a_fifth_of_the_time_on_loading_
         scheduler.charge(batch, seconds)
     assert switches >= 10
     assert loading / total <= 0.25
+
+
+# --- setups -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("change", [0.3, 1.5])
+@pytest.mark.parametrize("setups", [2, 5])
+def test_work_that_wants_a_model_set_up_in_turn_spends_a_fifth_of_the_time_on_that_at_most(
+    change: float, setups: int
+) -> None:
+    device = Device(lambda size: 0.05 + 0.01 * size, batch=4, change=change)
+    for number in range(40 * setups):
+        device.scheduler.add(work(job=str(number), turns=30, setup=number % setups))
+    while device.turn():
+        pass
+    assert len(device.ended) == 40 * setups
+    assert device.changes >= setups
+    assert (device.changes - 2) * change / device.now <= 0.2  # the price of the first two was not known before
+
+
+def test_a_model_is_set_up_otherwise_at_once_when_nothing_is_left_for_it_as_it_is() -> None:
+    device = Device(lambda _: 0.1, batch=4, change=100.0)
+    for name in ("one", "two", "three"):
+        device.scheduler.add(work(job=name, setup=name))
+        device.scheduler.add(work(job=f"{name} again", setup=name))
+    while device.turn():
+        pass
+    assert [len(taken) for taken in device.turns] == [2, 2, 2]
+
+
+def test_work_of_several_setups_never_shares_a_turn_and_of_one_setup_always_does() -> None:
+    device = Device(lambda size: 0.1 + 0.01 * size, batch=8, change=0.5)
+    for number in range(8):
+        device.scheduler.add(work(job=str(number), turns=6, setup=number % 2))
+    while device.turn():
+        pass
+    assert all(len({item.setup for item in taken}) == 1 for taken in device.turns)
+    assert {len(taken) for taken in device.turns} == {4}
+
+
+def test_libraries_that_all_waited_for_a_setup_share_its_turns() -> None:
+    device = Device(lambda size: 0.1 + 0.01 * size, batch=8, change=0.5)
+    for number in range(16):
+        device.scheduler.add(work(str(number), job=str(number), turns=30, setup=number % 2))
+    while device.turn():
+        pass
+    assert len(device.turns) <= 2 * 30 + 10  # alone they would take 16 x 30
+    assert device.changes <= 10  # at every turn: 60
+
+
+@settings(derandomize=True, max_examples=30, deadline=None)
+@given(
+    change=st.floats(0, 8),
+    setups=st.integers(2, 6),
+    batch=st.integers(1, 4),
+    own=st.integers(1, 20),
+    library=st.sampled_from("ab"),
+)
+def test_in_an_endless_stream_of_more_pressing_work_of_other_setups_nothing_starves(
+    change: float, setups: int, batch: int, own: int, library: str
+) -> None:
+    """It waits, for each of its turns, at most until every other setup has had its time."""
+    device = Device(lambda size: 0.2 + 0.05 * size, batch, change)
+    for number in range(3 * setups):  # what a change takes is known
+        device.scheduler.add(work("a", job=f"before-{number}", turns=3, setup=number % setups))
+    while device.turn():
+        pass
+    device.scheduler.add(work(library, job="plain", turns=own, setup="own"))
+    number, began = 0, device.now
+    while "plain" not in device.ended:
+        arriving = []
+        while len(device.scheduler) + len(arriving) < 4 * setups:
+            arriving.append(work("a", job=str(number), urgent=True, turns=1 + number % 7, setup=number % setups))
+            number += 1
+        device.turn(arriving)
+        assert len(device.turns) < 20_000
+    longest = device.cost(batch)
+    turn = setups * (LONGEST_SETUP + change + longest) + PATIENCE * (change + longest)
+    assert device.now - began <= own * turn
 
 
 # --- nothing is lost, nothing starves ------------------------------------------------------------------

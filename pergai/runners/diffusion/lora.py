@@ -111,11 +111,14 @@ class Wardrobe:
         if outfit == self.worn:
             return
         self._undress()
-        if outfit:
-            fitted = [(self._fitted(loras[name]), scale) for name, scale in outfit]
+        fitted = [(self._fitted(loras[name]), scale) for name, scale in outfit]
+        try:
             for layers, scale in fitted:
                 for module, parts in layers:
                     self._change(module, parts, scale)
+        except BaseException:  # no memory, as a rule
+            self._undress()
+            raise
         self.worn = outfit
 
     def _fitted(self, lora: Lora) -> Sequence[tuple[nn.Module, Mapping[str, Tensor]]]:

@@ -61,6 +61,16 @@ class StepModel:
         self._wardrobe = Wardrobe(pipeline)
 
     @torch.inference_mode()
+    def set_up(self, payload: Request) -> None:
+        """Change into the LoRAs of a request. Raises ModelUnavailable, MemoryError."""
+        if payload.loras == self._wardrobe.worn:
+            return
+        with translated():
+            self._wardrobe.wear(payload.loras, payload.beside)
+            if self._device.type == "cuda":
+                torch.cuda.synchronize()  # so that the device thread knows how long it took
+
+    @torch.inference_mode()
     def run(self, payloads: Sequence[Request]) -> list[Painted | Unfinished]:
         """One turn of every request. Raises for the whole batch, whose states are then as they were; MemoryError when
         the device has too little."""
@@ -107,7 +117,7 @@ class StepModel:
     def _turn(self, payloads: Sequence[Request]) -> list[Painted | Unfinished]:
         fresh = [request for request in payloads if request.state is None]
         if payloads:
-            # All of a batch ask for the same: it is part of their shape.
+            # All of a batch ask for the same: it is the model's setup.
             self._wardrobe.wear(payloads[0].loras, payloads[0].beside)
         for request, state in zip(fresh, self._prepared(fresh), strict=True):
             request.state = state

@@ -43,6 +43,7 @@ async def paint(desk: Desk, request: Request, begin: float, end: float) -> Paint
             desk.pipeline.models[PAINTER],
             request,
             shape=request.shape,
+            setup=request.loras,
             turns=round(request.steps * request.strength) + 1,
         )
     finally:

@@ -60,8 +60,8 @@ class Request:
 
     @property
     def shape(self) -> Hashable:
-        """Requests of one shape can share a batch."""
-        return ("inpaint", self.image.shape[0], self.image.shape[1], self.loras)
+        """Requests of one shape that wear the same can share a batch."""
+        return ("inpaint", self.image.shape[0], self.image.shape[1])
 
 
 @dataclass(frozen=True, slots=True)
