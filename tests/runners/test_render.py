@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
+from scipy import ndimage
 
 from pergai.cards.catalogue import load_catalogue
 from pergai.cards.structs import PipelineCard, SceneCard
@@ -34,6 +35,16 @@ PIPELINE = PipelineCard(
     options={"samples": 4, "depth": 4},
 )
 SCENES = load_catalogue().scenes
+OPEN_LENS = SceneCard(
+    id="mine",
+    title="",
+    category="studio",
+    prompt="",
+    set={
+        "backdrop": {"kind": "wall", "material": "paper", "colour": "#8c8c8c", "distance": 7.0},
+        "camera": {"aperture": 0.14, "pitch": 9.0},
+    },
+)
 Shoot = Callable[..., Outcome]
 
 
@@ -59,7 +70,7 @@ def shoot(bottle: Path, tmp_path_factory: pytest.TempPathFactory) -> Shoot:
     cache = tmp_path_factory.mktemp("cache")
 
     def run(scene: str, seed: int = 1, source: Path = bottle, size: int = 192, **params: Any) -> Outcome:
-        desk = BenchDesk(PIPELINE, {"mitsuba": engine}, cache, SCENES)
+        desk = BenchDesk(PIPELINE, {"mitsuba": engine}, cache, SCENES | {"mine": OPEN_LENS})
         wanted = asdict(SceneParams(scene=scene, width=size, height=size, **params))
         job = Job(
             id="job",
@@ -363,3 +374,42 @@ def test_a_real_photo_of_a_cup_is_seen_from_three_quarter_above(photos: dict[str
     pitch = photographed_pitch(refine(photos["coffee"], mask).alpha)
     assert pitch is not None
     assert 40 < pitch < 65
+
+
+@pytest.fixture(scope="module")
+def crate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A magenta box, cut out already: seen from a little above and round its corner, so it reaches far back."""
+    big = Image.new("RGBA", (1200, 700))
+    outline = [(60, 180), (420, 60), (1140, 140), (1140, 520), (420, 640), (60, 560)]
+    ImageDraw.Draw(big).polygon(outline, fill=(230, 30, 200, 255))
+    path = tmp_path_factory.mktemp("products") / "crate.png"
+    big.resize((600, 350), Image.Resampling.LANCZOS).save(path)
+    return path
+
+
+def test_a_lens_wide_open_draws_no_rim_in_the_products_colour_round_it(shoot: Shoot, crate: Path) -> None:
+    """What the lens blurs of the body's back edge is hidden too: right above the box the wall is as grey as elsewhere."""
+    outcome = shoot("mine", source=crate, size=448)
+    left, top, right, _ = product_of(outcome)
+    above = np.s_[top - 12 : top + 60, left:right]
+    distance = ndimage.distance_transform_edt(~_magenta(outcome.pixels))[above]
+    wall = outcome.pixels[above].astype(float)
+    tint = (wall[..., 0] + wall[..., 2]) / 2 - wall[..., 1]
+    assert np.median(tint[(distance > 1.5) & (distance < 3.5)]) < np.median(tint[(distance > 8) & (distance < 12)]) + 2
+
+
+def test_a_contact_shadow_is_darkest_where_the_product_stands(shoot: Shoot, crate: Path) -> None:
+    outcome = shoot("studio", source=crate, size=448)
+    picture = outcome.pixels.astype(float).mean(axis=-1)
+    left, _, right, bottom = product_of(outcome)
+    columns = np.arange((left + right) // 2, right - 12)
+    foot = bottom - 1 - np.argmax(_magenta(outcome.pixels)[:bottom][::-1], axis=0)[columns]
+    first, second, third = (picture[foot + k, columns].mean() for k in (2, 3, 4))
+    assert first < second - 1
+    assert second < third - 1
+    assert first < third - 4
+
+
+def _magenta(pixels: RGB) -> np.ndarray:
+    """Where the crate is seen."""
+    return np.asarray((np.abs(pixels.astype(int) - [230, 30, 200]) < 12).all(axis=-1))

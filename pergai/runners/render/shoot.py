@@ -31,7 +31,9 @@ LIGHT_PIXELS = 1024
 """Light is rendered at no more than this squared; larger pictures are enlarged from it (see `enlarge`)."""
 
 HIDDEN_RIM = 3
-"""Pixels of light round the product's body that its rendered edge may have got into."""
+"""Pixels of light round the product's body that its rendered edge may have got into, besides what the lens blurs it."""
+CONTACT_RIM = 1
+"""The same below its foot: there the body is sharp, and its contact shadow is darkest in these very pixels."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,13 +101,26 @@ def plan(
     bare = replace(take, solids=tuple(solid for solid in take.solids if id(solid[0]) not in own))
     hidden = np.zeros(alpha.shape, bool)
     if bodies:
-        hidden = ndimage.binary_dilation(alpha >= 118, iterations=HIDDEN_RIM)
+        hidden = _hidden(alpha, take, max(body.footprint[2] for body in bodies))
     details = {**subject.details, "lightPixels": [width, height]}
     if params.lock_camera:
         details["cameraLocked"] = True
     if params.variant:
         details["variation"] = varying.record()
     return Plan(photo_set=photo_set, subject=subject, take=take, bare=bare, hidden=hidden, seed=seed, details=details)
+
+
+def _hidden(alpha: Alpha, take: Take, back: float) -> npt.NDArray[np.bool_]:
+    """Where the light may show the product's body, whose back is `back` units behind the plane of focus."""
+    solid = alpha >= 118
+    if not solid.any():
+        return solid
+    blur = take.aperture * back / (take.view.distance + back) * take.view.focal / take.view.distance
+    distance, (row, column) = ndimage.distance_transform_edt(~solid, return_indices=True)
+    height = len(solid)
+    lowest = height - 1 - np.argmax(solid[::-1], axis=0)
+    under = (row == lowest[column]) & (np.arange(height)[:, None] > row)
+    return np.asarray(distance <= np.where(under, CONTACT_RIM, HIDDEN_RIM + blur), np.bool_)
 
 
 def _locked(
