@@ -6,17 +6,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from msgspec import structs
 from PIL import Image
 
 from pergai.cards.catalogue import load_catalogue
 from pergai.paths import packaged
-from pergai.runners.render import growth, props, walls
+from pergai.runners.render import card, growth, props, stage, walls
+from pergai.runners.render.camera import DecidedView, aim
+from pergai.runners.render.card import Card
 from pergai.runners.render.denoise import denoise
 from pergai.runners.render.geometry import Mesh
 from pergai.runners.render.materials import MATERIALS, painted, surface
-from pergai.runners.render.spec import Finish, check
+from pergai.runners.render.spec import Finish, Floor, PhotoSet, Prop, check
 
 SCENES = load_catalogue().scenes
+GREEN = {"type": "rgb", "value": [0.0, 1.0, 0.0]}
 TRADES = {
     "studio", "fashion", "footwear", "jewellery", "beauty", "food", "electronics", "furniture", "home", "toys", "tools",
     "accessories", "luxury", "nature", "seasonal",
@@ -128,3 +132,35 @@ def test_a_horizon_out_of_focus_is_smooth_though_its_guide_was_looked_at_only_a_
 
     kept, mended = (unrest(denoise(colour, albedo, blurred=blurred)) for blurred in (False, True))
     assert mended < 0.5 * kept
+
+
+def _props(photo_set: PhotoSet, cards: list[Card], view: DecidedView, cache: Path) -> list[Mesh]:
+    built = stage.build(photo_set, view, cards, shadow="auto", seed=1, cache=cache)
+    return [mesh for mesh, look in built.solids if look.bsdf.get("bsdf", {}).get("base_color") == GREEN]
+
+
+@pytest.mark.parametrize("view", ["front", "top"])
+def test_what_stands_at_the_products_side_makes_room_for_a_wide_one_and_stays_together(
+    view: DecidedView, tmp_path: Path
+) -> None:
+    block = Prop(kind="block", material="lacquer", colour="#00ff00", size=(0.2, 0.2, 0.2), at=(-0.45, 0.1))
+    photo_set = PhotoSet(
+        floor=Floor(material="paper"),
+        props=(block, structs.replace(block, z=0.2, heading=40.0), structs.replace(block, at=(0.9, 0.1))),
+    )
+    alone = _props(photo_set, [], view, tmp_path)
+    alpha = np.zeros((200, 200), np.uint8)
+    alpha[80:140, 10:190] = 255
+    if view == "front":
+        camera = aim(200, 200, (100, 140), 180, 8.0, 6.0)
+    else:
+        camera = aim(200, 200, (100, 110), 180, 89.9, 6.0)
+    wide = card.build(np.full((200, 200, 3), 90, np.uint8), alpha, camera)
+    assert wide is not None
+    lower, upper, far = _props(photo_set, [wide], view, tmp_path)
+    assert lower.vertices[:, 0].max() < -0.5
+    assert upper.vertices[:, 0].max() < -0.5
+    steps = [after.vertices - before.vertices for before, after in zip(alone, (lower, upper, far), strict=True)]
+    assert np.abs(steps[0][0] - steps[1][0]).max() < 1e-5, "one thing"
+    assert np.abs(steps[0][:, 1:]).max() == 0
+    assert not steps[2].any(), "there is room already"

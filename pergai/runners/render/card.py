@@ -4,6 +4,8 @@ The body is the product's visual hull cut by a prism over its footprint. The low
 along the camera's rays to the floor, is the front edge of the footprint; mirrored, it is the back edge. Each ray
 through the silhouette is inside the prism between two depths: the front and the back of the body. So it touches
 the floor where the photo does, has depth for light to wrap round, and never peeks out behind the product's pixels.
+What is round all over (a ball, a ring) has no footprint: it is blown up round its middle instead. Strands of hair have
+neither foot nor depth.
 """
 
 from __future__ import annotations
@@ -17,13 +19,19 @@ from scipy import ndimage
 
 from pergai.imaging.picture import RGB, Alpha
 from pergai.imaging.placement import Box, bounding_box
-from pergai.runners.render.camera import View
+from pergai.runners.render.camera import View, photographed_pitch
 from pergai.runners.render.geometry import Mesh
 
 Floats = npt.NDArray[np.float64]
 
 COLUMNS = 190
 """Cells across the product's longer side."""
+STRAND = 0.012
+"""Over the product's longer side: what is thinner is a hair or a thread."""
+ROUND = 0.4
+"""Share of its width that overhangs the place where a ball touches the ground."""
+FRINGE = 0.1
+"""Over the product's height: how far strands may hang below what it stands on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +47,32 @@ class Card:
 
 def lowest_point(alpha: Alpha) -> tuple[int, int] | None:
     """Pixel (x, y) on the base line: the middle of the lowest rows of the silhouette."""
+    alpha = _standing_part(alpha)
     box = bounding_box(alpha, 128)
     if box is None:
         return None
     band = alpha[max(box.bottom - max(2, box.height // 60), 0) : box.bottom, box.left : box.right] >= 128
     columns = np.flatnonzero(band.any(axis=0))
     return box.left + int((columns[0] + columns[-1]) // 2), box.bottom
+
+
+def _standing_part(alpha: Alpha) -> Alpha:
+    """The silhouette, 0 or 255, without its strands. The whole of it where something thin reaches far down: legs of wire carry
+    what stands on them, a fringe of hair does not."""
+    solid = alpha >= 128
+    box = bounding_box(alpha, 128)
+    if box is None:
+        return np.zeros_like(alpha)
+    cut = np.s_[max(box.top, 0) : box.bottom, max(box.left, 0) : box.right]
+    inner = np.pad(solid[cut], 1)
+    radius = STRAND / 2 * max(box.width, box.height)
+    core = ndimage.distance_transform_edt(inner) > radius
+    thick = inner & (ndimage.distance_transform_edt(~core) <= radius) if core.any() else inner
+    fringe = inner.shape[0] - 1 - int(np.flatnonzero(thick.any(axis=1))[-1]) - 1
+    if fringe <= FRINGE * box.height:
+        solid = np.zeros_like(solid)
+        solid[cut] = thick[1:-1, 1:-1]
+    return np.where(solid, np.uint8(255), np.uint8(0))
 
 
 def build(foreground: RGB, alpha: Alpha, view: View) -> Card | None:
@@ -58,7 +86,16 @@ def build(foreground: RGB, alpha: Alpha, view: View) -> Card | None:
     px = np.interp(vertices[:, 0], np.arange(len(x)), x)
     py = np.interp(vertices[:, 1], np.arange(len(y)), y)
     rays = view.rays(px, py)
-    near, far, footprint = _flat(cover, vertices, rays, view) if view.pitch > 75 else _standing(alpha, box, rays, view)
+    if view.pitch > 75:
+        near, far, footprint = _flat(cover, vertices, rays, view)
+    else:
+        foot = _standing_part(alpha)
+        xs, edge, overhang = _footprint_front(foot, view)
+        if overhang > ROUND and photographed_pitch(foot) is None:
+            inside = _inside(foot, px, py) * view.distance / view.focal
+            near, far, footprint = _blown_up(inside, xs, edge, rays, view)
+        else:
+            near, far, footprint = _standing(xs, edge, rays, view)
     origin = np.asarray(view.origin)
     front, back = origin + rays * near[:, None], origin + rays * far[:, None]
     count = len(vertices)
@@ -133,9 +170,33 @@ def _contour(cover: Floats, level: float = 0.5) -> tuple[Floats, npt.NDArray[np.
     return np.stack([x, y], -1), faces, edges[index[counts == 1]]
 
 
-def _standing(alpha: Alpha, box: Box, rays: Floats, view: View) -> tuple[Floats, Floats, tuple[float, float, float]]:
+def _inside(solid: Alpha, x: Floats, y: Floats) -> Floats:
+    """How many pixels inside the silhouette each point is."""
+    inside = ndimage.distance_transform_edt(solid >= 128)
+    return np.asarray(ndimage.map_coordinates(inside, [y - 0.5, x - 0.5], order=1, mode="nearest"))
+
+
+def _blown_up(
+    inside: Floats, xs: Floats, front: Floats, rays: Floats, view: View
+) -> tuple[Floats, Floats, tuple[float, float, float]]:
+    """Front and back depth along each ray, for a product without a foot, which touches the floor at its lowest point: as deep
+    as a ball (a ring, a pear) whose outline is as far away. `inside` is in units."""
+    touching = float(front.min())
+    radius = float(inside.max())
+    depth = np.sqrt(np.maximum(inside * (2 * radius - inside), 0))
+    ahead = np.hypot(view.forward[0], view.forward[1])
+    level = np.array([view.forward[0], view.forward[1], 0.0]) / ahead
+    middle = (touching - float(np.asarray(view.origin) @ level)) / (rays @ level)
+    fall = rays[:, 2]
+    floor = np.where(fall < -1e-9, -view.origin[2] / np.minimum(fall, -1e-9), np.inf)
+    near, far = np.minimum(middle - depth, floor), np.minimum(middle + depth, floor)
+    thin = 1e-3
+    half = float(xs[-1] - xs[0]) / 2
+    return near - thin, np.maximum(far - thin, near), (half, touching - radius, touching + radius)
+
+
+def _standing(xs: Floats, front: Floats, rays: Floats, view: View) -> tuple[Floats, Floats, tuple[float, float, float]]:
     """Front and back depth along each ray, for a product that stands on the floor."""
-    xs, front = _footprint_front(alpha, box, view)
     half = float(xs[-1] - xs[0]) / 2
     middle = _half_depth(xs, front, half)
     front = np.minimum(front, middle)
@@ -175,12 +236,13 @@ def _half_depth(lateral: Floats, front: Floats, half: float) -> float:
     return min(float(front.max()), receding / 0.4, half)
 
 
-def _footprint_front(alpha: Alpha, box: Box, view: View) -> tuple[Floats, Floats]:
-    """The front edge of the footprint: lateral positions (ascending) and how far behind the origin it lies there."""
-    solid = alpha[max(box.top, 0) : box.bottom, box.left : box.right] >= 128
+def _footprint_front(foot: Alpha, view: View) -> tuple[Floats, Floats, float]:
+    """The front edge of the footprint: lateral positions (ascending), how far behind the origin it lies there, and the share of
+    the width that overhangs it."""
+    solid = foot >= 128
     columns = np.flatnonzero(solid.any(axis=0))
-    lowest = (box.bottom - np.argmax(solid[::-1], axis=0))[columns].astype(np.float64)
-    x = box.left + columns + 0.5
+    lowest = (len(solid) - np.argmax(solid[::-1], axis=0))[columns].astype(np.float64)
+    x = columns + 0.5
     hull = _lower_hull(np.stack([x, lowest], -1))
     px = np.linspace(x[0], x[-1], 129)
     py = np.interp(px, hull[:, 0], hull[:, 1])
@@ -194,12 +256,14 @@ def _footprint_front(alpha: Alpha, box: Box, view: View) -> tuple[Floats, Floats
     lateral = (rays @ np.asarray(view.right)) * view.distance
     ahead = np.maximum(ahead, 0.0)
     start = int(np.argmin(ahead))
+    overhanging = 0
     # What overhangs the foot (a bowl, a handle) rises faster than a round foot could: it has no footprint.
     for step in (1, -1):
         for i in range(start + step, len(px) if step == 1 else -1, step):
             if ahead[i] > 1.1 * abs(lateral[i] - lateral[start]) + 0.01:
                 ahead[i] = ahead[i - step]
-    return lateral, ahead
+                overhanging += 1
+    return lateral, ahead, overhanging / len(px)
 
 
 def _lower_hull(points: Floats) -> Floats:
@@ -224,11 +288,13 @@ def _flat(
     reach = float(inside.max())
     height = 0.16 * min(1.0, 2 * reach / max(cover.shape) * 1.6)
     rise = np.sqrt(np.clip(1 - (1 - np.clip(inside / (0.6 * reach + 1e-9), 0, 1)) ** 2, 0, 1)) * 0.8 + 0.2
-    h = height * ndimage.map_coordinates(rise, [vertices[:, 1], vertices[:, 0]], order=1, mode="nearest")
+    thick = 2 * ndimage.maximum_filter(inside, 5) / COLUMNS  # a strand lies on the floor, it is no wall
+    rise = np.minimum(height * rise, thick)
+    h = ndimage.map_coordinates(rise, [vertices[:, 1], vertices[:, 0]], order=1, mode="nearest")
     fall = np.minimum(rays[:, 2], -1e-9)
     z = view.origin[2]
-    half = float(np.ptp(vertices[:, 0])) / 2
-    return (h - z) / fall, (1e-3 - z) / fall, (half, -half, half)
+    half, deep = (np.ptp(rays[:, :2] * ((1e-3 - z) / fall)[:, None], axis=0) / 2).tolist()
+    return (h - z) / fall, (1e-3 - z) / fall, (half, -deep, deep)
 
 
 def _texture(foreground: RGB, alpha: Alpha, box: Box, longest: int = 768) -> tuple[RGB, Box]:

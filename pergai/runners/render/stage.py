@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,14 @@ from pergai.runners.render.camera import DecidedView
 from pergai.runners.render.card import Card
 from pergai.runners.render.geometry import Mesh
 from pergai.runners.render.materials import Surface, Texture, surface
-from pergai.runners.render.spec import Backdrop, Finish, Light, PhotoSet, Stand
+from pergai.runners.render.spec import Backdrop, Finish, Light, PhotoSet, Prop, Stand
+
+ASIDE = 0.25
+"""Units from the middle: a prop farther out stands beside the product, one nearer is meant to be behind or under it."""
+GAP = 0.05
+"""Units between a product and a prop beside it."""
+TOGETHER = 0.2
+"""Units: props that are as near as that to each other are one thing: a vase and its twig, blocks on each other."""
 
 Random = np.random.Generator
 Solid = tuple[Mesh, Surface]
@@ -54,10 +62,11 @@ def build(
         solids += _backdrop(photo_set, lift, texture_random, cache)
         shared = width is None
         solids += _stand(photo_set.stand, width or 1.0, None if shared else deepest, texture_random, cache)
-    for prop in photo_set.props:
-        if view in prop.views:
-            mesh = props.build(prop, prop_random)
-            solids.append((g.moved(mesh, (0, 0, -lift)), surface(prop, cache, _offset(texture_random))))
+    seen = [prop for prop in photo_set.props if view in prop.views]
+    meshes = [g.moved(props.build(prop, prop_random), (0, 0, -lift)) for prop in seen]
+    if width is not None:
+        meshes = _stepped_aside(seen, meshes, cards)
+    solids += [(mesh, surface(prop, cache, _offset(texture_random))) for prop, mesh in zip(seen, meshes, strict=True)]
     emitters = []
     for light in photo_set.lights:
         turned = _turned(lights.softened(light, shadow), light_random)
@@ -72,6 +81,33 @@ def build(
         own = {"type": "diffuse", "reflectance": {"type": "bitmap", "bitmap": Texture(card.texture)}}
         solids.append((card.mesh, Surface({"type": "twosided", "bsdf": own})))
     return Stage(tuple(solids), tuple(emitters))
+
+
+def _stepped_aside(props: Sequence[Prop], meshes: Sequence[Mesh], cards: Sequence[Card]) -> list[Mesh]:
+    """The props, those at the product's side moved outward as far as the product is wide there: nothing stands in a product,
+    nor before one, where its pixels would cover it. What stands together moves together; what is strewn keeps clear by
+    itself."""
+    needs = [_need(prop, mesh, cards) for prop, mesh in zip(props, meshes, strict=True)]
+    moved = []
+    for prop, mesh in zip(props, meshes, strict=True):
+        need = max(
+            (n for other, n in zip(props, needs, strict=True) if math.dist(prop.at, other.at) < TOGETHER), default=0
+        )
+        moved.append(g.moved(mesh, (math.copysign(need, prop.at[0]), 0, 0)) if need and _beside(prop) else mesh)
+    return moved
+
+
+def _beside(prop: Prop) -> bool:
+    return prop.count == 1 and abs(prop.at[0]) >= ASIDE
+
+
+def _need(prop: Prop, mesh: Mesh, cards: Sequence[Card]) -> float:
+    """How far a prop must move outward to leave a product its place."""
+    near = float(mesh.vertices[:, 1].min())
+    reach = max((card.footprint[0] + GAP for card in cards if near < card.footprint[2] + GAP), default=0.0)
+    if not reach or not _beside(prop):
+        return 0.0
+    return max(reach - float((mesh.vertices[:, 0] * math.copysign(1.0, prop.at[0])).min()), 0.0)
 
 
 def heading(view: DecidedView, seed: int) -> float:
@@ -154,17 +190,19 @@ def _drifts(random: Random, relief: float) -> Callable[[g.Array, g.Array], g.Arr
 
 
 def _cloth(random: Random, relief: float) -> Callable[[g.Array, g.Array], g.Array]:
-    """Cloth laid down loosely: long soft folds of several directions."""
+    """Cloth laid down loosely: long soft folds of several directions and widths, each dying away along its length."""
     directions = random.normal(0, 0.5, 7)
     bends = [_waves(random, 4, 0.2, 0.7) for _ in directions]
     shifts, frequency = random.uniform(-2, 2, 7), random.uniform(0.25, 0.6, 7)
+    widths = random.uniform(0.12, 0.3, 7)
 
     def height(x: g.Array, y: g.Array) -> g.Array:
         total = np.zeros_like(x)
-        for angle, bend, shift, pitch in zip(directions, bends, shifts, frequency, strict=True):
+        for angle, bend, shift, pitch, width in zip(directions, bends, shifts, frequency, widths, strict=True):
             across = x * np.cos(angle) + y * np.sin(angle) + 0.35 * bend(x, y) + shift
             ridge = np.abs((across * pitch + 0.5) % 1.0 - 0.5) / pitch
-            total = total + np.exp(-((ridge / 0.09) ** 2)) * (0.6 + 0.5 * bend(y, x))
+            presence = np.clip(0.5 + 0.6 * bend(0.6 * y, 0.6 * x), 0, 1.4)
+            total = total + (width / 0.2) * presence / np.cosh(ridge / (0.6 * width)) ** 2
         return (relief * 0.055 * total).astype(np.float32)
 
     return height
@@ -219,9 +257,7 @@ def _backdrop(photo_set: PhotoSet, lift: float, random: Random, cache: Path) -> 
         finish, mesh = backdrop, g.moved(_WALLS[backdrop.kind](backdrop.scale), (0, backdrop.distance, 0))
     else:
         finish = backdrop
-        mesh = g.moved(
-            walls.curtain(14.0, 9.0, 0.09, 2.1 / max(backdrop.scale, 0.1), random), (0, backdrop.distance, 0)
-        )
+        mesh = g.moved(walls.curtain(14.0, 9.0, 0.1, 2.5 / max(backdrop.scale, 0.1), random), (0, backdrop.distance, 0))
     return [(g.moved(mesh, (0, 0, down)), surface(finish, cache, _offset(random)))]
 
 
@@ -279,8 +315,9 @@ def _boulder(half: float, height: float, centre: float, random: Random) -> Mesh:
     x32, y32 = gx.astype(np.float32), gy.astype(np.float32)
     radius = np.hypot(gx, gy * 1.05) * (1 + 0.07 * rough(x32, y32))
     wall = np.clip((radius - 0.72) / 0.2, 0, 1)
+    skirt = np.clip((radius - 0.9) / 0.1, 0, 1)  # its rim stays under water and sand
     z = (
-        -height * 1.3 * wall**1.5 * (1 + 0.1 * fine(x32, y32))
+        -height * (1.3 * wall**1.5 * (1 + 0.1 * fine(x32, y32)) + 0.4 * skirt)
         + 0.006 * fine(y32, x32) * np.clip(radius - 0.5, 0, 0.2) * 5
         - 0.002
     )

@@ -153,7 +153,8 @@ def curtain(width: float, height: float, depth: float, folds: float, random: np.
     x = np.linspace(-width / 2, width / 2, int(width * 90))
     z = np.linspace(0, height, 12)
     phase = 2 * np.pi * folds * x + 1.6 * np.sin(2 * np.pi * x * folds * 0.23 + random.random() * 6)
-    wave = np.sin(phase + 0.6 * np.sin(phase)) + 0.35 * np.sin(phase * 0.47 + random.random() * 6)
+    pleat = np.sqrt(np.cos(phase / 2) ** 2 + 0.012)  # round towards the room, a narrow valley between two
+    wave = -1.6 * pleat * (1 + 0.25 * np.sin(phase * 0.31)) + 0.4 * np.sin(phase * 0.47 + random.random() * 6)
     lower = 1 + 0.15 * np.sin(z[:, None] * 0.8 + x[None] * 0.6)
     y = depth * wave[None] * lower
     gx, gz = np.broadcast_to(x[None], y.shape), np.broadcast_to(z[:, None], y.shape)
