@@ -56,3 +56,49 @@ def test_no_product_is_deeper_than_it_is_wide(corner: tuple[float, float]) -> No
     )
     half, front, back = body(image).footprint
     assert back - front <= 2 * half + 0.02
+
+
+def hairy(draw: ImageDraw.ImageDraw, centre: tuple[int, int], radius: int, length: int) -> None:
+    """A ball with a hair of one pixel every nine degrees."""
+    x, y = 4 * centre[0], 4 * centre[1]
+    for angle in np.radians(np.arange(0, 360, 9)):
+        reach = 4 * (radius + length)
+        draw.line((x, y, x + reach * np.cos(angle), y + reach * np.sin(angle)), fill=255, width=6)
+    draw.ellipse((x - 4 * radius, y - 4 * radius, x + 4 * radius, y + 4 * radius), fill=255)
+
+
+def test_a_furry_ball_is_a_ball_that_stands_on_its_body_not_on_its_hairs() -> None:
+    image, draw = sheet()
+    hairy(draw, (200, 140), 90, 8)
+    alpha = np.asarray(image.resize((WIDTH, HEIGHT), Image.Resampling.BOX))
+    assert card.lowest_point(alpha) == (pytest.approx(200, abs=3), pytest.approx(230, abs=1))
+    view = aim(WIDTH, HEIGHT, (200, 230), 300, PITCH, 6.0)
+    built = card.build(np.zeros((HEIGHT, WIDTH, 3), np.uint8), alpha, view)
+    assert built is not None
+    half, front, back = built.footprint
+    assert half == pytest.approx(0.3, abs=0.02)
+    assert back - front == pytest.approx(2 * half, rel=0.1)
+
+
+def test_what_stands_on_legs_of_wire_stands_on_them() -> None:
+    image, draw = sheet()
+    draw.rectangle((400, 200, 1200, 500), fill=255)
+    for x in (440, 1160):
+        draw.line((x, 500, x, 960), fill=255, width=10)
+    alpha = np.asarray(image.resize((WIDTH, HEIGHT), Image.Resampling.BOX))
+    base = card.lowest_point(alpha)
+    assert base is not None
+    assert base[1] == pytest.approx(240, abs=1)
+
+
+def test_a_hair_that_lies_on_the_floor_is_no_wall() -> None:
+    image, draw = sheet()
+    hairy(draw, (200, 140), 60, 30)
+    alpha = np.asarray(image.resize((WIDTH, HEIGHT), Image.Resampling.BOX))
+    built = card.build(np.zeros((HEIGHT, WIDTH, 3), np.uint8), alpha, aim(WIDTH, HEIGHT, (200, 140), 180, 89.9, 6.0))
+    assert built is not None
+    x, y, z = built.mesh.vertices.T
+    far_out = np.hypot(x, y) > 0.45
+    assert z.max() > 0.08
+    assert far_out.sum() > 100
+    assert z[far_out].max() < 0.02
