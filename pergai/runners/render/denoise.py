@@ -14,8 +14,9 @@ Floats = npt.NDArray[np.float32]
 
 
 def denoise(colour: Floats, albedo: Floats, *, quick: bool = False, blurred: bool = False) -> Floats:
-    """Linear light (height, width, 3) without its noise; all values must be finite. Wants uncorrelated noise: a box filter
-    and independent samples. Normals as a second guide blur textures more than they save. `quick` takes half the time.
+    """Linear light (height, width, 3) without its noise; all values must be finite. Wants noise that differs from pixel to
+    pixel: a box filter, and paths that know nothing of the neighbours'. Normals as a second guide blur textures more than
+    they save. `quick` takes half the time.
 
     `blurred` says that an open lens has made the albedo noisy too: its own noise is removed first, or a horizon out of focus
     keeps the grain of the few looks that were taken at it, as if it were a texture.

@@ -35,6 +35,9 @@ VARIANTS = {"cuda": "cuda_ad_rgb", "llvm": "llvm_ad_rgb", "scalar": "scalar_rgb"
 NEWEST_LLVM, OLDEST_LLVM = 22, 16
 """LLVM 15 crashes while it generates code, 14 is not understood."""
 
+ONE_A_PASS = {"samples_per_pass": 1}
+"""Of every integrator: one path a pixel at a time."""
+
 DETAIL_SAMPLES = 2
 """Looks at the sharp albedo a pixel."""
 
@@ -122,6 +125,7 @@ class Renderer:
         import mitsuba as mi
 
         mi.set_variant(VARIANTS[self.variant])
+        mi.set_log_level(mi.LogLevel.Error)  # it warns at every picture of passes as small as ours
         return [self._one(mi, payload) for payload in payloads]
 
     def _one(self, mi: Any, payload: Take | Contrast | Survey) -> Light | Geometry:
@@ -170,7 +174,7 @@ class Renderer:
 def _light(mi: Any, take: Take) -> Floats:
     """Linear light with its noise. What the scene holds of memory goes when this returns."""
     scene = lit(mi, take.view, take.aperture, take.solids, take.emitters)
-    path = mi.load_dict({"type": "path", "max_depth": take.depth, "rr_depth": 4})
+    path = mi.load_dict({"type": "path", "max_depth": take.depth, "rr_depth": 4, **ONE_A_PASS})
     colour = _average(mi, scene, path, None, take.samples, take.seed)
     if not np.isfinite(colour).any():
         raise JobError("the renderer returned no light at all")
@@ -179,7 +183,7 @@ def _light(mi: Any, take: Take) -> Floats:
 
 def _colours(mi: Any, scene: Any, view: View, aperture: float, samples: int, seed: int) -> Floats:
     camera = mi.load_dict(sensor(mi, view, aperture))
-    glance = mi.load_dict({"type": "path", "max_depth": 1})
+    glance = mi.load_dict({"type": "path", "max_depth": 1, **ONE_A_PASS})
     return np.clip(_average(mi, scene, glance, camera, samples, seed), 0, 1)
 
 
@@ -202,17 +206,16 @@ def _shape(mi: Any, scene: Any, survey: Survey) -> tuple[Floats, Floats]:
 
 
 def _average(mi: Any, scene: Any, integrator: Any, camera: Any, samples: int, seed: int) -> Floats:
-    """The mean of `samples` renders of one path a pixel. The vectorised variants add the paths of a pixel up in any order,
-    and floats then differ in their last bits from run to run; one path at a time, there is no order, and less memory."""
-    total: Floats | None = None
-    seen_by = {} if camera is None else {"sensor": camera}
-    for number in range(samples):
-        one = mi.render(scene, integrator=integrator, spp=1, seed=(seed * 4096 + number) % 2**32, **seen_by)
-        colour = np.array(one, np.float32)[..., :3]
-        total = colour if total is None else total + colour
-    if total is None:
+    """The mean of `samples` paths a pixel, spread evenly over what they can see (`translate.sensor`'s sampler).
+
+    The vectorised variants add the paths of one pass up in any order, and floats then differ in their last bits from run to
+    run. With `ONE_A_PASS` there is no order, and less memory.
+    """
+    if samples < 1:
         raise ValueError("at least one sample is needed")
-    return np.asarray(total / np.float32(samples), np.float32)
+    seen_by = {} if camera is None else {"sensor": camera}
+    mean = mi.render(scene, integrator=integrator, spp=samples, seed=seed % 2**32, **seen_by)
+    return np.array(mean, np.float32)[..., :3]
 
 
 def load(card: ModelCard, folder: Path, device: str) -> Renderer:  # noqa: ARG001 - the signature of all loaders

@@ -87,7 +87,7 @@ def sensor(mi: Any, view: View, aperture: float) -> dict[str, Any]:
             "crop_width": view.width, "crop_height": view.height,
             "rfilter": {"type": "box"}, "pixel_format": "rgb", "component_format": "float32",
         },
-        "sampler": {"type": "independent"},
+        "sampler": {"type": "multijitter"},  # Kensler 2013: even over a pixel, its lights and the lens, unlike its neighbours
     }  # fmt: skip
     if aperture > 0:
         camera |= {"type": "thinlens", "aperture_radius": aperture, "focus_distance": view.distance}
