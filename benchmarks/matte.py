@@ -19,7 +19,7 @@ from pergai.imaging.matte import refine, working_copy
 from pergai.imaging.picture import RGB, FloatPlane
 from pergai.runners import segment
 from tests.runners.desk import real_model
-from tests.runners.known_alpha import PLAIN, PRODUCTS, TEXTURED, case, gradient_error, mse, sad
+from tests.runners.known_alpha import PLAIN, PRODUCTS, TEXTURED, case, gradient_error, mask_of, mse, sad
 from tests.runners.shots import Shot, shots
 
 ERRORS = {"sad": sad, "mse": mse, "gradient": gradient_error}
@@ -47,7 +47,7 @@ def quality(net: Any, pictures: Iterable[Picture | Shot]) -> dict[str, Any]:
     }
     for one in pictures:
         (mask,) = net.run([one.image])
-        alpha = refine(one.image, mask).alpha / np.float32(255.0)
+        alpha = refine(one.image, mask_of(net, one.image)).alpha / np.float32(255.0)
         row = {
             f"{who}_{name}": error(found, one.alpha)
             for who, found in (("net", mask), ("matte", alpha))
@@ -85,9 +85,9 @@ def speed(net: Any) -> dict[str, float]:
         for megapixels in (1, 4, 12, 48):
             photo = enlarged(case(product, ground).image, round(1000 * megapixels**0.5))
             small = working_copy(photo)
-            (mask,) = net.run([small])
+            mask = mask_of(net, small)
             name = f"{product} on {ground}, {megapixels} MP"
-            found[f"{name}: net"] = cpu_seconds(lambda small=small: net.run([small]))
+            found[f"{name}: net"] = cpu_seconds(lambda small=small: mask_of(net, small))
             found[f"{name}: refine"] = cpu_seconds(lambda photo=photo, mask=mask: refine(photo, mask))
     return found
 

@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from pergai.engine.core import Desk, Job
+from pergai.imaging.closer_look import closer_box, with_closer_look
 from pergai.imaging.matte import VERSION, from_alpha, is_cut_out, refine, working_copy
 from pergai.imaging.picture import Matte, Picture
 
@@ -46,6 +47,10 @@ async def _made_or_kept(job: Job, desk: Desk, source: Picture, model: str, path:
         desk.progress(0.1, "cut-out")
         small = await desk.cpu(working_copy, source.pixels)
         mask = await desk.device(model, small, shape=small.shape)
+        if (box := closer_box(mask)) is not None:
+            part = box.of(small)
+            closer = await desk.device(model, part, shape=part.shape)
+            mask = await desk.cpu(with_closer_look, mask, closer, box)
         desk.progress(0.3, "matte")
         matte = await desk.cpu(refine, source.pixels, mask)
     await desk.cpu(_write, path, matte, job.id)

@@ -17,6 +17,10 @@ from PIL import Image, ImageDraw
 from scipy import ndimage
 from skimage import data
 
+from pergai.engine.core import Model
+from pergai.imaging.closer_look import closer_box, with_closer_look
+from pergai.imaging.picture import RGB, FloatPlane
+
 SIZE = 448
 SUPER = 4
 
@@ -285,6 +289,16 @@ def case(product: str, ground: str) -> Case:
     behind = shadowed(PLAIN[ground](), thing) if plain else TEXTURED[ground]()
     image = composite(thing, behind, seed=list(PRODUCTS).index(product))
     return Case(f"{product} on {ground}", plain, image, thing.alpha, thing.colours)
+
+
+# --- cut-outs ---------------------------------------------------------------------------------------
+
+
+def mask_of(net: Model, image: RGB) -> FloatPlane:
+    """The net's mask by both of its looks, as `cut_out` takes them."""
+    (mask,) = net.run([image])
+    box = closer_box(mask)
+    return mask if box is None else with_closer_look(mask, net.run([box.of(image)])[0], box)
 
 
 # --- errors ----------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import pytest
 from pergai.imaging.matte import refine
 from pergai.runners import segment
 from tests.runners.desk import real_model
-from tests.runners.known_alpha import gradient_error, sad
+from tests.runners.known_alpha import gradient_error, mask_of, sad
 from tests.runners.shots import shots
 
 pytestmark = pytest.mark.slow
@@ -31,7 +31,7 @@ def held_out() -> list[Measured]:
     found = []
     for shot in shots("held_out"):
         (mask,) = net.run([shot.image])
-        alpha = refine(shot.image, mask).alpha / np.float32(255.0)
+        alpha = refine(shot.image, mask_of(net, shot.image)).alpha / np.float32(255.0)
         errors = [error(a, shot.alpha) for a in (mask, alpha) for error in (sad, gradient_error)]
         found.append(Measured(shot.name, shot.plain, *errors))
     return found

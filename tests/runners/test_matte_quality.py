@@ -22,6 +22,7 @@ from tests.runners.known_alpha import (
     composite,
     gradient_error,
     green,
+    mask_of,
     mug,
     ring,
     sad,
@@ -57,14 +58,14 @@ def measured(net: segment.Segmenter) -> list[Measured]:
         for ground in GROUNDS:
             one = case(product, ground)
             mask = net.run([one.image])[0]
-            alpha = refine(one.image, mask).alpha / np.float32(255.0)
+            alpha = refine(one.image, mask_of(net, one.image)).alpha / np.float32(255.0)
             errors = [e(a, one.alpha) for a in (mask, alpha) for e in (sad, gradient_error)]
             found.append(Measured(one, *errors))
     return found
 
 
 def matte_of(net: segment.Segmenter, image: RGB) -> Matte:
-    return refine(image, net.run([image])[0])
+    return refine(image, mask_of(net, image))
 
 
 def over(matte: Matte, colour: tuple[int, int, int]) -> np.ndarray:
@@ -124,7 +125,7 @@ def test_the_hole_of_a_ring_is_clear(net: segment.Segmenter) -> None:
     y, x = np.mgrid[:side, :side] / side
     hole = np.hypot(x - 0.5, (y - 0.55) / 1.05) < 0.2
     assert mask[hole].mean() > 0.9  # the net itself fills it
-    alpha = refine(photo, mask).alpha
+    alpha = matte_of(net, photo).alpha
     assert (alpha[hole] > 8).mean() < 0.01
     assert (alpha[product.alpha > 0.999] > 247).mean() > 0.99
 
@@ -139,7 +140,7 @@ def test_what_the_net_finds_of_a_white_product_on_white_is_not_dissolved(net: se
     product = white_mug()
     photo = composite(product, shadowed(white(), product, strength=0.25), seed=1)
     mask = net.run([photo])[0]
-    alpha = refine(photo, mask).alpha
+    alpha = matte_of(net, photo).alpha
     assert (alpha[(product.alpha > 0.999) & (mask > 0.95)] > 247).mean() > 0.97
     assert (alpha[product.alpha == 0] > 25).mean() < 0.01
 

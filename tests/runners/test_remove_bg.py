@@ -216,8 +216,10 @@ def test_a_crop_keeps_the_shadow_that_can_be_seen(stage: BenchDesk, can: Path) -
 
 
 def test_a_source_is_cut_out_once(desk: BenchDesk, small: Path) -> None:
-    first, second = cut(desk, small), cut(desk, small)
-    assert desk.runs == ["u2netp"]
+    first = cut(desk, small)
+    looks = len(desk.runs)
+    second = cut(desk, small)
+    assert len(desk.runs) == looks > 0
     assert np.array_equal(first.alpha, second.alpha)
     assert np.array_equal(first.foreground, second.foreground)
 
@@ -233,8 +235,9 @@ def test_a_damaged_matte_is_made_again(desk: BenchDesk, small: Path, damage: str
         "emptied": b"",
     }[damage]
     path.write_bytes(broken)
+    looks = len(desk.runs)
     again = cut(desk, small)
-    assert desk.runs == ["u2netp", "u2netp"]
+    assert len(desk.runs) == 2 * looks
     assert np.array_equal(first.alpha, again.alpha)
     assert path.read_bytes() == whole
 
@@ -243,8 +246,9 @@ def test_another_picture_gets_another_matte(desk: BenchDesk, small: Path, tmp_pa
     mirrored = tmp_path / "mirrored.png"
     Image.fromarray(pixels_of(small)[:, ::-1]).save(mirrored)
     cut(desk, small)
+    looks = len(desk.runs)
     cut(desk, mirrored)
-    assert len(desk.runs) == 2
+    assert len(desk.runs) > looks
     assert len(list((desk.cache / "mattes").iterdir())) == 2
 
 
