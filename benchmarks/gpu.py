@@ -18,14 +18,13 @@ import sys
 import tempfile
 from contextlib import suppress
 from pathlib import Path
-from time import perf_counter
 from typing import Any
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import torch
 
-from benchmarks import gpu_engine, gpu_enlarge, gpu_http, gpu_segment
+from benchmarks import gpu_engine, gpu_enlarge, gpu_http, gpu_segment, gpu_switches
 from benchmarks.gpu_engine import Sizes
 from benchmarks.guarded import Bench
 from benchmarks.random_models import build
@@ -202,19 +201,12 @@ def over_http(bench: Bench, plans: tuple[Sizes, ...], folder: Path, found: Found
             )
 
 
-def compiled(bench: Bench, sizes: Sizes, weights: Path | None, device: str, found: Found) -> None:
-    """torch.compile beside CUDA graphs: last, for it takes long to make."""
-
-    def work() -> Any:
-        pipeline, _ = pipeline_of(sizes, weights, sizes.fast, device)
-        model = gpu_engine.engine(pipeline, sizes.fast, sizes.largest, compile="eager" if found.smoke else "default")
-        started = perf_counter()
-        gpu_engine.finish(model, [gpu_engine.request(sizes.side, steps=1) for _ in range(sizes.largest)])
-        spent = perf_counter() - started
-        only = Sizes(sizes.model, sizes.side, sizes.steps, (sizes.largest,), sizes.half, sizes.fast)
-        return {"seconds to compile": round(spent, 1), **gpu_engine.throughput(model, only, 0.0)}
-
-    bench.row(f"{sizes.model}: torch.compile", 100, work)
+def switches(bench: Bench, sizes: Sizes, weights: Path | None, device: str, smoke: bool) -> None:
+    """Last, for torch.compile takes long."""
+    made: list[Any] = []
+    row = f"{sizes.model}: weights for the switches"
+    if bench.row(row, 60, lambda: made.append(pipeline_of(sizes, weights, sizes.fast, device)) or "there", always=True):
+        gpu_switches.rows(bench, made[0][0], sizes, smoke)
 
 
 def run(bench: Bench, weights: Path | None, smoke: bool) -> None:
@@ -236,8 +228,9 @@ def run(bench: Bench, weights: Path | None, smoke: bool) -> None:
         except Exception as error:
             bench.results["HTTP"] = {"error": f"{type(error).__name__}: {error}"[:500]}
         bench.row("BiRefNet-L (goal 3)", 40, lambda: gpu_segment.segment(weights, found.smoke))
-        for sizes in plans[: 1 if found.smoke else None]:
-            compiled(bench, sizes, weights, device, found)
+        for sizes in plans:
+            switches(bench, sizes, weights, device, found.smoke)
+            clear()
 
 
 def main() -> None:

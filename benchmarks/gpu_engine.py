@@ -64,14 +64,16 @@ def seconds_of(work: Any) -> float:
     return perf_counter() - started
 
 
-def request(side: int, seed: int = 0, steps: int = 30, guidance: float = 7.5, scheduler: str = "euler") -> Request:
+def request(
+    side: int, seed: int = 0, steps: int = 30, guidance: float = 7.5, scheduler: str = "euler", **more: Any
+) -> Request:
     ramp = np.linspace(40, 210, side, dtype=np.float32)
     pixels = np.stack([np.add.outer(ramp, ramp) / 2, np.tile(ramp, (side, 1)), np.tile(ramp[:, None], (1, side))], -1)
     mask = np.full((side, side), 255, np.uint8)
     mask[side // 4 : side // 2, side // 4 : side // 2] = 0
     return Request(
         image=pixels.astype(np.uint8), mask=mask, prompt="a red cup on a marble counter, soft light",
-        seed=seed, steps=steps, guidance=guidance, scheduler=scheduler,
+        seed=seed, steps=steps, guidance=guidance, scheduler=scheduler, **more,
     )  # fmt: skip
 
 
