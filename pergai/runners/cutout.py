@@ -46,7 +46,7 @@ async def _made_or_kept(job: Job, desk: Desk, source: Picture, model: str, path:
     else:
         desk.progress(0.1, "cut-out")
         small = await desk.cpu(working_copy, source.pixels)
-        mask = await desk.device(model, small, shape=small.shape)
+        mask = await desk.device(model, small)  # of whatever shape: the net sees all at its own size
         if (box := closer_box(mask)) is not None:
             part = box.of(small)
             closer = await desk.device(model, part, shape=part.shape)

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from pergai.cards.structs import ModelCard
-from pergai.errors import ModelUnavailable
+from pergai.errors import CardError, ModelUnavailable
 from pergai.imaging.picture import RGB, FloatPlane
 
 LOCAL_SESSIONS = frozenset({"u2netp", "u2net", "isnet-general-use", "birefnet-general", "birefnet-general-lite"})
@@ -29,10 +29,10 @@ FAINT = 0.3
 class Segmenter:
     """One net of the family. A payload is an RGB picture; its result is the net's raw mask at the same size.
 
-    The nets have a fixed input size and a batch of one: a dynamic batch was measured to be slower on a CPU.
+    The nets have a fixed input size, and the files that are published, BiRefNet's too, have a batch of one fixed in them. An
+    export of one's own, whose first axis is free, takes `max_batch` pictures at once: worth it on a GPU only, for u2netp was
+    measured to be slower in batches on a CPU.
     """
-
-    max_batch = 1
 
     def __init__(
         self,
@@ -42,7 +42,9 @@ class Segmenter:
         mean: tuple[float, float, float],
         std: tuple[float, float, float],
         logits: bool,
+        max_batch: int = 1,
     ) -> None:
+        self.max_batch = max_batch
         self._session = session
         self._size = (size, size)
         self._mean = mean
@@ -51,12 +53,13 @@ class Segmenter:
 
     def run(self, payloads: Sequence[RGB]) -> list[FloatPlane]:
         """Float32 (height, width) in 0-1 for each uint8 (height, width, 3)."""
-        return [self._mask(pixels) for pixels in payloads]
+        images = [Image.fromarray(pixels) for pixels in payloads]
+        feeds = [self._session.normalize(image, self._mean, self._std, self._size) for image in images]
+        together = {name: np.concatenate([feed[name] for feed in feeds]) for name in feeds[0]}
+        masks: npt.NDArray[np.float32] = self._session.inner_session.run(None, together)[0][:, 0]
+        return [self._finished(raw, image) for raw, image in zip(masks, images, strict=True)]
 
-    def _mask(self, pixels: RGB) -> FloatPlane:
-        image = Image.fromarray(pixels)
-        feed = self._session.normalize(image, self._mean, self._std, self._size)
-        raw: npt.NDArray[np.float32] = self._session.inner_session.run(None, feed)[0][0, 0]
+    def _finished(self, raw: npt.NDArray[np.float32], image: Image.Image) -> FloatPlane:
         if self._logits:
             raw = np.float32(1.0) / (np.float32(1.0) + np.exp(-raw))
         # rembg stretches every mask to 0-1, which turns the noise of an empty picture into a product.
@@ -70,9 +73,10 @@ class Segmenter:
 def load(card: ModelCard, folder: Path, device: str) -> Segmenter:
     """Open the net of a card whose files lie, already verified, in `folder`.
 
-    `card.options`: `session` (rembg's name of the net), `size` (input side in pixels), `mean`, `std` (per channel) and
-    `logits` (the net ends without a sigmoid). `device` is "cpu" or "cuda". Raises ModelUnavailable when the session is
-    not a local one, the file is missing, or onnxruntime cannot read it.
+    `card.options`: `session` (rembg's name of the net), `size` (input side in pixels), `mean`, `std` (per channel),
+    `logits` (the net ends without a sigmoid) and `max_batch` (pictures at once, for a file whose first axis is free).
+    `device` is "cpu" or "cuda". Raises ModelUnavailable when the session is not a local one, the file is missing, or
+    onnxruntime cannot read it, CardError when the file has a batch of one.
     """
     options = card.options
     name = str(options.get("session", card.id))
@@ -89,8 +93,16 @@ def load(card: ModelCard, folder: Path, device: str) -> Segmenter:
         raise ModelUnavailable(f"model {card.id}: rembg cannot be imported ({error})") from error
     r, g, b = (float(value) for value in options["mean"])
     sr, sg, sb = (float(value) for value in options["std"])
+    max_batch = int(options.get("max_batch", 1))
+    if max_batch > 1 and isinstance(session.inner_session.get_inputs()[0].shape[0], int):
+        raise CardError(f"models/{card.id}.toml: options.max_batch: {path.name} takes one picture at a time")
     return Segmenter(
-        session, size=int(options["size"]), mean=(r, g, b), std=(sr, sg, sb), logits=bool(options.get("logits", False))
+        session,
+        size=int(options["size"]),
+        mean=(r, g, b),
+        std=(sr, sg, sb),
+        logits=bool(options.get("logits", False)),
+        max_batch=max_batch,
     )
 
 

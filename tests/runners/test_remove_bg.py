@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
@@ -13,7 +14,8 @@ from PIL import Image, ImageDraw
 from pergai.cards.catalogue import load_catalogue
 from pergai.cards.structs import ModelCard
 from pergai.engine.core import Job, Model, Outcome
-from pergai.errors import ModelUnavailable, NoProductFound, UnreadableImage
+from pergai.errors import CardError, ModelUnavailable, NoProductFound, UnreadableImage
+from pergai.imaging.decode import decode
 from pergai.imaging.picture import Matte, Picture
 from pergai.runners import segment
 from pergai.runners.cutout import cut_out
@@ -287,6 +289,31 @@ def test_remote_sessions_cannot_be_named() -> None:
     )  # fmt: skip
     with pytest.raises(ModelUnavailable, match="not a local session"):
         segment.load(remote, WEIGHTS / "u2netp", "cpu")
+
+
+def batched(**more: object) -> ModelCard:
+    card = load_catalogue().models["u2netp"]
+    return msgspec.structs.replace(card, options={**card.options, "max_batch": 3, **more})
+
+
+def test_a_file_with_a_batch_of_one_cannot_be_asked_for_more() -> None:
+    with pytest.raises(CardError, match=r"u2netp\.onnx takes one picture at a time"):
+        segment.load(batched(), WEIGHTS / "u2netp", "cpu")
+
+
+def test_an_export_whose_first_axis_is_free_takes_several_pictures_at_once(
+    net: Model, sample_photo: Path, tmp_path: Path
+) -> None:
+    """u2netp itself, its stated batch of one made one that is not stated (ONNX's TensorShapeProto)."""
+    one, unstated = b"\x12\x12\n\x02\x08\x01", b"\x12\x12\n\x02\x1a\x00"
+    (tmp_path / "u2netp.onnx").write_bytes((WEIGHTS / "u2netp" / "u2netp.onnx").read_bytes().replace(one, unstated))
+    free = segment.load(batched(), tmp_path, "cpu")
+    photo = decode(sample_photo).pixels
+    pictures = [photo, photo[:, ::-1].copy(), 255 - photo[:200]]
+    assert free.max_batch == 3
+    for mask, picture in zip(free.run(pictures), pictures, strict=True):
+        assert mask.shape == picture.shape[:2]
+        assert np.abs(mask - net.run([picture])[0]).max() < 1e-3
 
 
 def test_every_segmentation_card_names_a_local_session_and_how_to_verify_it() -> None:
