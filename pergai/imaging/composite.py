@@ -94,8 +94,9 @@ def fill_behind(picture: npt.NDArray[np.float32], hole: npt.NDArray[np.bool_]) -
     if not hole.any():
         return picture
     known = (~hole).astype(np.float32)[..., None]
-    filled = _pull(np.asarray(picture * known, np.float32), known)
-    return np.where(hole[..., None], filled, picture).astype(np.float32)
+    weighted = np.asarray(picture * known, np.float32)
+    filled = _from_coarser(weighted, known) if min(hole.shape) > 1 else weighted
+    return np.where(hole[..., None], filled, picture).astype(np.float32, copy=False)
 
 
 def continue_behind(
@@ -116,15 +117,19 @@ def _pull(weighted: npt.NDArray[np.float32], weight: npt.NDArray[np.float32]) ->
     mean = np.asarray(weighted / np.maximum(weight, 1e-6), np.float32)
     if weight.min() > 0 or min(weight.shape[:2]) <= 1:
         return mean
+    share = np.minimum(weight, 1)
+    return np.asarray(mean * share + _from_coarser(weighted, weight) * (1 - share), np.float32)
+
+
+def _from_coarser(weighted: npt.NDArray[np.float32], weight: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Half the picture, filled, at the size of the whole."""
     height, width = weight.shape[:2]
     pad = ((0, height % 2), (0, width % 2), (0, 0))
     small_colour = _halved(np.pad(weighted, pad))
     small_weight = _halved(np.pad(weight, pad))
     scale = np.minimum(small_weight, 1) / np.maximum(small_weight, 1e-6)
     coarse = _pull(np.asarray(small_colour * scale, np.float32), np.asarray(small_weight * scale, np.float32))
-    finer = _doubled(coarse)[:height, :width]
-    share = np.minimum(weight, 1)
-    return np.asarray(mean * share + finer * (1 - share), np.float32)
+    return _doubled(coarse)[:height, :width]
 
 
 def _halved(plane: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
