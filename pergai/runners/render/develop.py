@@ -107,10 +107,14 @@ def with_bokeh(colour: Floats, bokeh: Bokeh, level: float, random: np.random.Gen
 
 def source_noise(source: RGB, alpha: Alpha) -> float:
     """The source's own grain inside the product, as a deviation in 1/255 (robust: Immerkær 1996 with a median)."""
-    luma = source.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
+    solid = alpha == 255
+    near = ndimage.find_objects(solid.view(np.uint8))  # of a large photo the product may be a small part
+    if not near:
+        return 1.0
+    luma = source[near[0]].astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
     kernel = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
     response = np.abs(ndimage.convolve(luma, kernel, mode="nearest"))
-    inside = response[ndimage.binary_erosion(alpha == 255, iterations=2)]
+    inside = response[ndimage.binary_erosion(solid[near[0]], iterations=2)]
     return float(np.median(inside) / 0.6745 / 6.0) if inside.size > 500 else 1.0
 
 
