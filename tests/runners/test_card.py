@@ -102,3 +102,18 @@ def test_a_hair_that_lies_on_the_floor_is_no_wall() -> None:
     assert z.max() > 0.08
     assert far_out.sum() > 100
     assert z[far_out].max() < 0.02
+
+
+def test_a_box_photographed_round_its_corner_stands_on_its_whole_width() -> None:
+    image, draw = sheet()
+    draw.polygon([(400, 880), (560, 960), (1200, 890), (1200, 600), (560, 620), (400, 590)], fill=255)
+    alpha = np.asarray(image.resize((WIDTH, HEIGHT), Image.Resampling.BOX))
+    assert card.lowest_point(alpha) == (pytest.approx(200, abs=2), pytest.approx(240, abs=1))
+
+
+def test_a_handle_is_no_part_of_a_cups_foot() -> None:
+    image, draw = sheet()
+    draw.rectangle((400, 480, 800, 960), fill=255)
+    draw.arc((700, 520, 1000, 800), -90, 90, fill=255, width=60)
+    alpha = np.asarray(image.resize((WIDTH, HEIGHT), Image.Resampling.BOX))
+    assert card.lowest_point(alpha) == (pytest.approx(150, abs=2), pytest.approx(240, abs=1))

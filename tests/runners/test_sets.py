@@ -17,7 +17,7 @@ from pergai.runners.render.card import Card
 from pergai.runners.render.denoise import denoise
 from pergai.runners.render.geometry import Mesh
 from pergai.runners.render.materials import MATERIALS, painted, surface
-from pergai.runners.render.spec import Finish, Floor, PhotoSet, Prop, check
+from pergai.runners.render.spec import Finish, Floor, PhotoSet, Prop, Stand, check
 
 SCENES = load_catalogue().scenes
 GREEN = {"type": "rgb", "value": [0.0, 1.0, 0.0]}
@@ -146,7 +146,12 @@ def test_what_stands_at_the_products_side_makes_room_for_a_wide_one_and_stays_to
     block = Prop(kind="block", material="lacquer", colour="#00ff00", size=(0.2, 0.2, 0.2), at=(-0.45, 0.1))
     photo_set = PhotoSet(
         floor=Floor(material="paper"),
-        props=(block, structs.replace(block, z=0.2, heading=40.0), structs.replace(block, at=(0.9, 0.1))),
+        props=(
+            block,
+            structs.replace(block, z=0.2, heading=40.0),
+            structs.replace(block, at=(0.9, 0.1)),
+            structs.replace(block, size=(0.02, 0.02, 0.02), at=(0.0, 0.0), count=60, spread=(0.9, 0.9), clear=0.3),
+        ),
     )
     alone = _props(photo_set, [], view, tmp_path)
     alpha = np.zeros((200, 200), np.uint8)
@@ -157,10 +162,26 @@ def test_what_stands_at_the_products_side_makes_room_for_a_wide_one_and_stays_to
         camera = aim(200, 200, (100, 110), 180, 89.9, 6.0)
     wide = card.build(np.full((200, 200, 3), 90, np.uint8), alpha, camera)
     assert wide is not None
-    lower, upper, far = _props(photo_set, [wide], view, tmp_path)
+    lower, upper, far, strewn = _props(photo_set, [wide], view, tmp_path)
     assert lower.vertices[:, 0].max() < -0.5
     assert upper.vertices[:, 0].max() < -0.5
-    steps = [after.vertices - before.vertices for before, after in zip(alone, (lower, upper, far), strict=True)]
+    steps = [after.vertices - before.vertices for before, after in zip(alone, (lower, upper, far), strict=False)]
     assert np.abs(steps[0][0] - steps[1][0]).max() < 1e-5, "one thing"
     assert np.abs(steps[0][:, 1:]).max() == 0
     assert not steps[2].any(), "there is room already"
+    assert np.hypot(alone[3].vertices[:, 0], alone[3].vertices[:, 1]).min() < 0.4
+    assert np.hypot(strewn.vertices[:, 0], strewn.vertices[:, 1]).min() > 0.48
+
+
+def test_a_wide_products_stand_swallows_no_prop(tmp_path: Path) -> None:
+    ball = Prop(kind="sphere", material="lacquer", colour="#00ff00", size=(0.09,), at=(0.6, 0.3))
+    photo_set = PhotoSet(
+        floor=Floor(material="paper"), stand=Stand(kind="steps", height=0.2, spread=1.4), props=(ball,)
+    )
+    alpha = np.zeros((200, 200), np.uint8)
+    alpha[100:140, 20:180] = 255
+    wide = card.build(np.full((200, 200, 3), 90, np.uint8), alpha, aim(200, 200, (100, 140), 160, 8.0, 6.0))
+    assert wide is not None
+    (beside,) = _props(photo_set, [wide], "front", tmp_path)
+    radius = 1.45 * 1.4 / 2
+    assert np.hypot(beside.vertices[:, 0], beside.vertices[:, 1]).min() > radius - 0.02

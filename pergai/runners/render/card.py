@@ -46,12 +46,13 @@ class Card:
 
 
 def lowest_point(alpha: Alpha) -> tuple[int, int] | None:
-    """Pixel (x, y) on the base line: the middle of the lowest rows of the silhouette."""
+    """Pixel (x, y) on the base line, in the middle of the product's foot: of what reaches down into the lowest fifth of the
+    silhouette. So a box photographed round its corner stands on its whole width, and a cup's handle is none of its foot."""
     alpha = _standing_part(alpha)
     box = bounding_box(alpha, 128)
     if box is None:
         return None
-    band = alpha[max(box.bottom - max(2, box.height // 60), 0) : box.bottom, box.left : box.right] >= 128
+    band = alpha[max(box.bottom - max(2, box.height // 5), 0) : box.bottom, box.left : box.right] >= 128
     columns = np.flatnonzero(band.any(axis=0))
     return box.left + int((columns[0] + columns[-1]) // 2), box.bottom
 

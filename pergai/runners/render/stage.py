@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from msgspec import structs
 
 from pergai.runners.render import geometry as g
 from pergai.runners.render import lights, props, walls
@@ -27,6 +28,8 @@ TOGETHER = 0.2
 
 Random = np.random.Generator
 Solid = tuple[Mesh, Surface]
+Obstacle = tuple[float, float, float, float]
+"""Half width, front, back, top."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +61,16 @@ def build(
     solids: list[Solid] = []
     if photo_set.floor.shape != "none":
         solids += _floor(photo_set, view, lift, texture_random, cache)
+    stands: list[Solid] = []
     if view != "top":
         solids += _backdrop(photo_set, lift, texture_random, cache)
         shared = width is None
-        solids += _stand(photo_set.stand, width or 1.0, None if shared else deepest, texture_random, cache)
-    seen = [prop for prop in photo_set.props if view in prop.views]
+        stands = _stand(photo_set.stand, width or 1.0, None if shared else deepest, texture_random, cache)
+        solids += stands
+    seen = [_strewn_round(prop, cards if width is not None else ()) for prop in photo_set.props if view in prop.views]
     meshes = [g.moved(props.build(prop, prop_random), (0, 0, -lift)) for prop in seen]
     if width is not None:
-        meshes = _stepped_aside(seen, meshes, cards)
+        meshes = _stepped_aside(seen, meshes, _obstacles(cards, stands))
     solids += [(mesh, surface(prop, cache, _offset(texture_random))) for prop, mesh in zip(seen, meshes, strict=True)]
     emitters = []
     for light in photo_set.lights:
@@ -83,11 +88,11 @@ def build(
     return Stage(tuple(solids), tuple(emitters))
 
 
-def _stepped_aside(props: Sequence[Prop], meshes: Sequence[Mesh], cards: Sequence[Card]) -> list[Mesh]:
-    """The props, those at the product's side moved outward as far as the product is wide there: nothing stands in a product,
-    nor before one, where its pixels would cover it. What stands together moves together; what is strewn keeps clear by
-    itself."""
-    needs = [_need(prop, mesh, cards) for prop, mesh in zip(props, meshes, strict=True)]
+def _stepped_aside(props: Sequence[Prop], meshes: Sequence[Mesh], obstacles: Sequence[Obstacle]) -> list[Mesh]:
+    """The props, those at the product's side moved outward as far as it is wide there, or its stand: nothing stands in them,
+    nor before the product, where its pixels would cover it. What stands together moves together; what is strewn keeps clear
+    by itself (`_strewn_round`)."""
+    needs = [_need(prop, mesh, obstacles) for prop, mesh in zip(props, meshes, strict=True)]
     moved = []
     for prop, mesh in zip(props, meshes, strict=True):
         need = max(
@@ -97,17 +102,39 @@ def _stepped_aside(props: Sequence[Prop], meshes: Sequence[Mesh], cards: Sequenc
     return moved
 
 
+def _obstacles(cards: Sequence[Card], stands: Sequence[Solid]) -> list[Obstacle]:
+    """What props keep away from: the products and all before them, and their stand."""
+    taken = [(card.footprint[0], -math.inf, card.footprint[2], math.inf) for card in cards]
+    for mesh, _ in stands:
+        low, high = mesh.vertices.min(axis=0), mesh.vertices.max(axis=0)
+        taken.append((float(max(-low[0], high[0])), float(low[1]), float(high[1]), float(high[2])))
+    return taken
+
+
+def _need(prop: Prop, mesh: Mesh, obstacles: Sequence[Obstacle]) -> float:
+    """How far a prop must move outward to leave them their place."""
+    low, high = mesh.vertices.min(axis=0), mesh.vertices.max(axis=0)
+    reach = max(
+        (
+            half + GAP
+            for half, front, back, top in obstacles
+            if low[1] < back + GAP and high[1] > front - GAP and low[2] < top - GAP
+        ),
+        default=0.0,
+    )
+    if not reach or not _beside(prop):
+        return 0.0
+    return max(reach - float(low[0] if prop.at[0] > 0 else -high[0]), 0.0)
+
+
 def _beside(prop: Prop) -> bool:
     return prop.count == 1 and abs(prop.at[0]) >= ASIDE
 
 
-def _need(prop: Prop, mesh: Mesh, cards: Sequence[Card]) -> float:
-    """How far a prop must move outward to leave a product its place."""
-    near = float(mesh.vertices[:, 1].min())
-    reach = max((card.footprint[0] + GAP for card in cards if near < card.footprint[2] + GAP), default=0.0)
-    if not reach or not _beside(prop):
-        return 0.0
-    return max(reach - float((mesh.vertices[:, 0] * math.copysign(1.0, prop.at[0])).min()), 0.0)
+def _strewn_round(prop: Prop, cards: Sequence[Card]) -> Prop:
+    """A prop that keeps a circle clear round the product: one as wide as the product."""
+    reach = max((card.footprint[0] + GAP for card in cards), default=0.0)
+    return structs.replace(prop, clear=reach) if 0 < prop.clear < reach else prop
 
 
 def heading(view: DecidedView, seed: int) -> float:
