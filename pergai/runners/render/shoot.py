@@ -32,8 +32,9 @@ LIGHT_PIXELS = 1024
 
 HIDDEN_RIM = 3
 """Pixels of light round the product's body that its rendered edge may have got into, besides what the lens blurs it."""
-CONTACT_RIM = 1
-"""The same below its foot: there the body is sharp, and its contact shadow is darkest in these very pixels."""
+FAINTEST_FOOT = 8
+"""The alpha from which on a pixel below the product's foot counts as the body's. Nothing else does there: it is sharp, and the
+pixels next to it are those in which its contact shadow is darkest."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +121,7 @@ def _hidden(alpha: Alpha, take: Take, back: float) -> npt.NDArray[np.bool_]:
     height = len(solid)
     lowest = height - 1 - np.argmax(solid[::-1], axis=0)
     under = (row == lowest[column]) & (np.arange(height)[:, None] > row)
-    return np.asarray(distance <= np.where(under, CONTACT_RIM, HIDDEN_RIM + blur), np.bool_)
+    return np.where(under, alpha >= FAINTEST_FOOT, distance <= HIDDEN_RIM + blur)
 
 
 def _locked(
