@@ -7,6 +7,7 @@ import numpy.typing as npt
 import pytest
 from scipy import fft, ndimage
 from skimage import data
+from skimage.feature import match_template
 
 from pergai.imaging.extension import extend, plan_canvas
 
@@ -51,6 +52,43 @@ def strongest_repeat(grey: FloatImage, nearest: int) -> float:
     peak = correlation[0, 0]
     y, x = np.meshgrid(*(np.minimum(np.arange(n), n - np.arange(n)) for n in size), indexing="ij")
     return float(correlation[np.hypot(y, x) >= nearest].max() / peak)
+
+
+def marks_of(grey: FloatImage, ground: npt.NDArray[np.bool_], side: int) -> list[tuple[int, int]]:
+    """(top, left) of up to 24 windows where the ground's detail stands out of it by three standard deviations."""
+    detail = ndimage.gaussian_filter(grey, 0.8) - ndimage.gaussian_filter(grey, side / 2)
+    usual = 1.48 * np.median(np.abs(detail[ground]))
+    inner = ndimage.binary_erosion(ground, iterations=side // 2 + 2)
+    power = ndimage.uniform_filter(np.maximum(np.abs(detail) / usual - 3, 0) ** 2, side) * inner
+    found: list[tuple[int, int]] = []
+    while len(found) < 24 and power.max() > 0.05:
+        y, x = (int(at) for at in np.unravel_index(power.argmax(), power.shape))
+        found.append((y - side // 2, x - side // 2))
+        power[max(0, y - side) : y + side, max(0, x - side) : x + side] = 0
+    return found
+
+
+def shown_again(out: Pixels, source: Pixels, offset: tuple[int, int], marks: list[tuple[int, int]], side: int) -> float:
+    """How often a mark of the source is seen beyond it, for each time that its like is seen inside, on average.
+
+    Seen: correlated by 0.8 and at least half as strong.
+    """
+    grey = out.astype(float).mean(axis=-1)
+    detail = ndimage.gaussian_filter(grey, 0.8) - ndimage.gaussian_filter(grey, side / 2)
+    swing = np.sqrt(np.maximum(ndimage.uniform_filter(detail**2, side) - ndimage.uniform_filter(detail, side) ** 2, 0))
+    own = np.zeros(grey.shape, bool)
+    half = side // 2
+    own[
+        offset[0] + half : offset[0] + source.shape[0] - half, offset[1] + half : offset[1] + source.shape[1] - half
+    ] = 1
+    times = []
+    for y, x in marks:
+        top, left = offset[0] + y, offset[1] + x
+        mark = detail[top : top + side, left : left + side]
+        alike = match_template(detail, mark, pad_input=True) * (swing > 0.5 * mark.std())
+        peaks = (alike == ndimage.maximum_filter(alike, side)) & (alike > 0.8)
+        times.append((peaks & ~own).sum() / max(1, (peaks & own).sum()))
+    return float(np.mean(times))
 
 
 @pytest.mark.parametrize("size", [(400, 712), (712, 600), (401, 603)])
@@ -191,6 +229,44 @@ def test_a_textured_ground_goes_on_without_repetition(name: str) -> None:
     for region in (out[:, :120], out[:, 360:]):
         assert region.std() == pytest.approx(source.std(), rel=0.3)
         assert grain_of(region) == pytest.approx(grain_of(source), rel=0.25)  # neither blurred nor sharpened
+
+
+def test_marks_of_a_ground_are_not_repeated_far_out() -> None:
+    """Sixteen scratches and stains on a ground three times as large as the source."""
+    rng = np.random.default_rng(8)
+    ground = np.array([172.0, 140, 104]) + veined(300, 300, 14)
+    places = [(24 + 68 * (n // 4) + rng.integers(0, 20), 24 + 68 * (n % 4) + rng.integers(0, 20)) for n in range(16)]
+    for y, x in places:
+        scratch = ndimage.gaussian_filter(rng.normal(0, 1, (26, 26)), 2.2)
+        ground[y : y + 26, x : x + 26] += (70 * np.where(np.abs(scratch) > 0.18, np.sign(scratch), 0))[..., None]
+    source = grained(ground, 1.5)
+    out = extend(source, None, (300, 900), (0, 300), seed=3)
+    assert shown_again(out, source, (0, 300), places, 24) < 0.3
+
+
+def test_the_sample_photo_to_nine_by_sixteen_does_not_repeat_its_table() -> None:
+    source = data.coffee()
+    y, x = np.mgrid[0:400, 0:600]
+    saucer = (((x - 280) / 210) ** 2 + ((y - 205) / 195) ** 2 < 1).astype(np.uint8) * 255
+    out = extend(source, saucer, (1067, 600), (333, 0), seed=7)
+    marks = marks_of(source.astype(float).mean(axis=-1), saucer == 0, 20)
+    assert len(marks) > 12
+    assert shown_again(out, source, (333, 0), marks, 20) < 1.3
+
+
+def test_things_on_a_ground_are_not_copied_and_one_that_is_cut_off_is_closed() -> None:
+    """Red berries on wood, one of them cut in half by the right border."""
+    y, x = np.mgrid[0:320, 0:320]
+    ground = np.array([120.0, 84, 60]) + veined(320, 320, 9)
+    for cy, cx in ((60, 70), (110, 120), (250, 60), (200, 320)):
+        ground[np.hypot(y - cy, x - cx) < 22] = (200, 20, 40)
+    out = extend(grained(ground, 1.5), None, (320, 720), (0, 200), seed=3).astype(int)
+    red = (out[..., 0] - out[..., 1] > 90) & (out[..., 1] < 70)
+    assert red[:, :200].sum() == 0
+    beyond = red[:, 520:]
+    whole = np.hypot(y - 200, x + 0.5) < 22
+    assert beyond[:, 24:].sum() == 0
+    assert (beyond & whole[:, :200]).sum() > 0.8 * whole[:, :200].sum()  # the other half of it
 
 
 def test_the_same_seed_gives_the_same_picture_and_another_seed_another() -> None:

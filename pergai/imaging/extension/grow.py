@@ -8,13 +8,15 @@ import numpy as np
 from scipy import ndimage
 
 from pergai.imaging.extension.grain import like_grain, to_bytes
-from pergai.imaging.extension.ground import Ground
+from pergai.imaging.extension.ground import Ground, Plane
 from pergai.imaging.extension.lines import Line, find_lines
+from pergai.imaging.extension.marks import apart
 from pergai.imaging.extension.membrane import survey
 from pergai.imaging.extension.picker import Bank, Detail, Mask, Strip, block_positions, overlap_of
 from pergai.imaging.extension.plan import Plan, Side, turn
-from pergai.imaging.extension.seam import join
+from pergai.imaging.extension.seam import join, lead_over
 from pergai.imaging.extension.texture import lay, quilt
+from pergai.imaging.extension.things import find_things
 from pergai.imaging.picture import RGB, Alpha
 
 SIDES: tuple[Side, ...] = ("left", "right", "top", "bottom")
@@ -61,12 +63,17 @@ class Extension:
         self._source, self._rng = source, np.random.default_rng(seed)
         self._zoom = max(1, int(np.ceil(np.sqrt(size[0] * size[1] / SMALL))))
         self._background = background_mask(product, plan.source)
+        self._things = find_things(source, self._background)
+        self._background &= ~self._things
         self._survey = survey(source.astype(np.float32), self._background, plan)
         self._lines = {side: self._find(side) for side in SIDES} if self._depth else {}
+        self._uses = np.zeros([-(-length // self._zoom) for length in plan.source], dtype=np.float32)
         self._pixels = np.zeros((*size, 3), dtype=np.float32)
         self._pixels[plan.rows, plan.columns] = source
         self._known = np.zeros(size, dtype=bool)
         self._known[plan.rows, plan.columns] = self._background
+        self._shown = self._known.copy()
+        self._shown[plan.rows, plan.columns] |= self._things
 
     @property
     def sides(self) -> Sequence[Side]:
@@ -80,16 +87,17 @@ class Extension:
         """Fill one side."""
         depth = self._depth[side]
         ground = Ground(self._survey, self._background, self._lines, side)
-        pixels, known = turn(self._pixels[ground.rows], side), turn(self._known[ground.rows], side)
+        pixels, known, shown = (turn(plane[ground.rows], side) for plane in (self._pixels, self._known, self._shown))
         along, before = pixels.shape[0], pixels.shape[1] - depth
-        detail = self._synthesised(ground, pixels[:, :before], known[:, :before], depth)
+        seen = known[:, :before], shown[:, :before]
+        detail = self._synthesised(ground, pixels[:, :before], *seen, depth, turn(self._uses, side))
         for top in range(0, along, 256):
             rows = slice(top, min(top + 256, along))
             light = ground.light(rows, 0, depth)
             pixels[rows, before:] = light + detail[rows] * self._survey.contrast(light)
-        known[:, before:] = True
+        known[:, before:] = shown[:, before:] = True
 
-    def _synthesised(self, ground: Ground, inner: Detail, known: Mask, depth: int) -> Detail:
+    def _synthesised(self, ground: Ground, inner: Detail, known: Mask, shown: Mask, depth: int, uses: Plane) -> Detail:
         """The detail of one side, (along, depth, 3)."""
         zoom, whole = self._zoom, slice(0, inner.shape[0])
         background = ground.usable
@@ -98,16 +106,18 @@ class Extension:
             light=self._survey.tint(ground.inner_light(zoom)),
             usable=_shrink_mask(background, zoom),
             home=ground.inner_home(zoom),
+            uses=uses,
         )
         block = self._block(bank)
         if not block:
             return like_grain(ground.detail, background, (whole.stop, depth), self._rng)
         overlap = min(overlap_of(block), inner.shape[1] // zoom)
-        rim = overlap * zoom
-        border = inner[:, -rim:] - (light := ground.light(whole, -rim, 0))
+        rim, edge = overlap * zoom, min(block * zoom, inner.shape[1] - 1, depth) + 1
+        wide = max(rim, edge)
+        border = inner[:, -wide:] - (light := ground.light(whole, -wide, 0))
         border /= self._survey.contrast(light)
         strip = Strip(
-            border=_shrink(border, zoom),
+            border=_shrink(border[:, -rim:], zoom),
             known=_shrink_mask(known[:, -rim:], zoom),
             light=self._survey.tint(ground.light(whole, -rim, depth, zoom)),
             home=ground.home(whole, -rim, depth, zoom),
@@ -116,10 +126,13 @@ class Extension:
         )
         copies = quilt(bank, strip, block, self._rng)
         laid = lay(copies, ground.detail, (whole.stop, rim + depth), zoom)
+        fit = shown[:, -edge:] & ~apart(border[:, -edge:], known[:, -edge:], block * zoom)
+        things = shown[:, -edge:] & ~known[:, -edge:]
+        led = lead_over(laid[:, rim:], border[:, -edge:], fit, things, 0.7 * zoom)
         last = min(3, rim)
         seen = known[:, -last:]
         gap = (border[:, -last:] - laid[:, rim - last : rim]) * seen[..., None]
-        difference = gap.sum(axis=1) / np.maximum(seen.sum(axis=1), 1)[:, None]
+        difference = (1.0 - led)[:, None] * gap.sum(axis=1) / np.maximum(seen.sum(axis=1), 1)[:, None]
         laid = laid[:, rim:]
         laid += join(difference, np.asarray(seen.any(axis=1)), depth, block * zoom)
         return laid

@@ -15,6 +15,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from pergai.imaging.extension.marks import Wear, stand_out
+
 Detail = npt.NDArray[np.float32]
 """(…, 3): pixels minus light, in levels of 255."""
 Mask = npt.NDArray[np.bool_]
@@ -29,6 +31,9 @@ HOME = 12.0
 """What it costs a block of a varied scene to come from the other end of it, in best matches."""
 COURSE = 0.15
 """What it costs a block when a line runs through it a pixel beside its course, in best matches, squared pixels."""
+MARKED, MOST_MARKED, BESIDE_MARKED = 2.0, 10.0, 2.5
+"""What it costs to show one mark again, and the most that marks may cost a block, and one at the border, in best
+matches: at the border nothing counts as much as to meet it."""
 DIRECTED = 0.45
 """A texture more coherent than this is kept in long pieces, as wood is."""
 
@@ -45,6 +50,8 @@ class Bank:
     """(along, away): background."""
     home: npt.NDArray[np.float32]
     """(along, away): where along the border one comes to when following the picture's lines."""
+    uses: npt.NDArray[np.float32]
+    """(along, away): how often each pixel was laid already, on any side; counted on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +110,10 @@ class Picker:
         self.traits = self._traits()
         self.expected = self._at_border()
         self.used, self.gain = np.zeros(bank.usable.shape), 1.0
+        marks = stand_out(bank.detail, bank.usable, block)
+        for line in strip.lines:  # goes on by itself, and is no mark
+            marks[np.abs(bank.home - line) < max(2.0, block / 16)] = 0.0
+        self.wear = Wear(marks, bank.uses, block)
         # A scene of many things (wall, table, void) keeps blocks near where they came from; one ground need not.
         colour = self.light + self._means(bank.detail)
         between = float(colour.std(axis=0).mean())
@@ -158,8 +169,9 @@ class Picker:
         light = self.strip.light[at[0] : at[0] + block, at[1] : at[1] + block].mean(axis=(0, 1))
 
         ys, xs = np.nonzero(seen)
+        most = MOST_MARKED if at[1] else BESIDE_MARKED
         if not len(ys):
-            blind = ((self.light[pool] - light) ** 2).mean(axis=-1) / 8.0 + self._prior(pool, home, course)
+            blind = ((self.light[pool] - light) ** 2).mean(axis=-1) / 8.0 + self._prior(pool, home, course, most)
             return self._take(pool[int(np.argmin(blind))])
         energy = float(_energy(((target[ys, xs] ** 2).mean(axis=-1) ** 2).mean()))
         weight = np.ones(len(ys), dtype=np.float32)
@@ -175,7 +187,7 @@ class Picker:
             scale = float(match.min()) + 0.5
             guide = ((self.light[pool] - light) ** 2).mean(axis=-1) / (2.0 * scale + 8.0)
             likeness = 0.8 * (self.energy[pool] - energy) ** 2
-            return np.asarray(match / scale + guide + likeness + self._prior(pool, home, course))
+            return np.asarray(match / scale + guide + likeness + self._prior(pool, home, course, most))
 
         for radius in REFINE:
             around = self._around(pool[np.argsort(cost(match, pool), kind="stable")[:8]], radius)
@@ -206,7 +218,7 @@ class Picker:
         return np.clip(distance, -self.block, self.block)
 
     def _prior(
-        self, pool: npt.NDArray[np.int64], home: float, course: npt.NDArray[np.float32]
+        self, pool: npt.NDArray[np.int64], home: float, course: npt.NDArray[np.float32], most: float
     ) -> npt.NDArray[np.float32]:
         """What a candidate costs for where it lies and how often it was used."""
         along, away = self.bank.usable.shape
@@ -218,6 +230,7 @@ class Picker:
         unlike = ((self.traits[pool] - self.expected[int(home)]) ** 2).sum(axis=-1)
         cost = (
             3.0 * self.used[p[:, 0], p[:, 1]] / self.gain
+            + np.minimum(MARKED * self.wear.cost[p[:, 0], p[:, 1]], most)
             + weight * aside**2
             + 0.6 * self.home * inward**2
             + 1.6 * unlike

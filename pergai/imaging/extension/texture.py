@@ -19,7 +19,12 @@ from scipy import ndimage
 from pergai.imaging.extension.picker import Bank, Detail, Mask, Picker, Strip, overlap_of
 
 MISFIT = 1200.0
-"""Squared difference of all colours, levels of 255, at which a cut between two blocks is half sharp, half broad."""
+"""Squared difference of all colours, levels of 255, beyond that of any two places, at which a cut between two blocks
+is half sharp, half broad."""
+SHARP = 4.0
+"""Times the squared step between neighbouring pixels that a cut may differ by and still pass for the ground's own edge."""
+INDEPENDENT = 50.0
+"""Pieces of texture in the overlap whose mean tells light from texture."""
 LIFT = 24.0
 """Levels of 255 that a block may be lifted by to meet its neighbours."""
 
@@ -34,6 +39,8 @@ class Copy:
     """(height, width), 1 where the block covers what lay there before."""
     fade: npt.NDArray[np.float32]
     """(height, width): added to the cut where it would show."""
+    keep: npt.NDArray[np.float16]
+    """(height, width), 0-1: what is left of the block's detail where it has marks that were shown before."""
     lift: npt.NDArray[np.float16]
     """(height, width, 3): smooth, added to the block so that it meets its neighbours without a step."""
 
@@ -44,6 +51,7 @@ def quilt(bank: Bank, strip: Strip, block: int, rng: np.random.Generator) -> lis
     step = block - overlap
     along, reach = strip.light.shape[:2]
     picker = Picker(bank, strip, block)
+    usual = SHARP * _step(bank.detail, bank.usable)
     canvas = np.zeros((along, reach, 3), dtype=np.float32)
     filled = np.zeros((along, reach), dtype=bool)
     copies: list[Copy] = []
@@ -63,15 +71,22 @@ def quilt(bank: Bank, strip: Strip, block: int, rng: np.random.Generator) -> lis
             ]
             source = placed[(t, away)] = picker.pick(target, seen, (t, away), near, rng)
             height, width = seen.shape
-            patch = bank.detail[source[0] : source[0] + height, source[1] : source[1] + width]
+            keep = picker.wear.show(source, (height, width))
+            patch = bank.detail[source[0] : source[0] + height, source[1] : source[1] + width] * keep[..., None]
             difference = np.where(seen[..., None], target - patch, np.float32(0))
             lift = _lift(difference, seen, block)
             error = ((difference - lift) ** 2).sum(axis=-1) * seen
-            cut, fade = _cut(error, filled[window], overlap, across=away > 0, along=t > 0)
+            cut, fade = _cut(error, filled[window], overlap, usual, across=away > 0, along=t > 0)
             canvas[window] += (cut + fade)[..., None] * (patch + lift - canvas[window])
             filled[window] = True
-            copies.append(Copy(source, (t, away), cut, fade, lift.astype(np.float16)))
+            copies.append(Copy(source, (t, away), cut, fade, keep.astype(np.float16), lift.astype(np.float16)))
     return copies
+
+
+def _step(detail: Detail, usable: Mask) -> float:
+    """Mean squared difference of neighbours, all colours: large where a ground is sharp, and small out of focus."""
+    pairs = usable[:, 1:] & usable[:, :-1]
+    return float((np.diff(detail, axis=1)[pairs] ** 2).sum(axis=-1).mean()) if pairs.any() else 0.0
 
 
 def _lift(difference: Detail, seen: Mask, block: int) -> Detail:
@@ -80,11 +95,14 @@ def _lift(difference: Detail, seen: Mask, block: int) -> Detail:
     size = (width, width, 0)
     mass = ndimage.gaussian_filter(seen.astype(np.float32)[..., None], size, mode="nearest", truncate=3.0)
     total = ndimage.gaussian_filter(np.clip(difference, -LIFT, LIFT), size, mode="nearest", truncate=3.0)
-    return np.asarray(total / (mass + 0.03))
+    power = ndimage.gaussian_filter(difference**2, size, mode="nearest", truncate=3.0)
+    light = total / (mass + 0.03)
+    certain = light**2 / (light**2 + power / (mass + 0.03) / INDEPENDENT + 0.1)
+    return np.asarray(certain * light)
 
 
 def _cut(
-    error: npt.NDArray[np.float32], filled: Mask, overlap: int, *, across: bool, along: bool
+    error: npt.NDArray[np.float32], filled: Mask, overlap: int, usual: float, *, across: bool, along: bool
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     """Where the new block covers the old, along paths of least difference through its overlaps; and what to add to that
     where no path can be found that does not show: a broad one shows less."""
@@ -95,7 +113,7 @@ def _cut(
         cover &= _path(error[:overlap].T, error.shape[0]).T
     sharp, broad = (ndimage.gaussian_filter(cover.astype(np.float32), size, mode="nearest") for size in (0.6, 3.0))
     misfit = ndimage.gaussian_filter(error, 3.0, mode="nearest")
-    share = misfit / (misfit + MISFIT)
+    share = misfit / (misfit + MISFIT + usual)
     return np.where(filled, sharp, np.float32(1.0)), np.where(filled, share * (broad - sharp), np.float32(0.0))
 
 
@@ -127,7 +145,10 @@ def lay(copies: Sequence[Copy], bank: Detail, size: tuple[int, int], zoom: int) 
         # About two pixels soft at any size, so that grain keeps its strength across the cut.
         cut = copy.cut if zoom == 1 else np.clip((_enlarge(copy.cut, zoom) - 0.5) * (zoom * 0.75) + 0.5, 0.0, 1.0)
         cut = np.clip(cut + _enlarge(copy.fade, zoom), 0.0, 1.0)
-        patch = bank[a : a + height, d : d + width] + _enlarge(copy.lift.astype(np.float32), zoom)[:height, :width]
+        patch = (
+            bank[a : a + height, d : d + width] * _enlarge(copy.keep.astype(np.float32), zoom)[:height, :width, None]
+        )
+        patch += _enlarge(copy.lift.astype(np.float32), zoom)[:height, :width]
         window += cut[:height, :width, None] * (patch - window)
     return canvas
 
