@@ -144,7 +144,11 @@ class Images:
 
     async def _take(self, library: str, temp: Path, image: Image) -> Image:
         await asyncio.to_thread(self._files.place, temp, library, image.key)
-        return await self._record(image)
+        try:
+            return await self._record(image)
+        except StorageFull:  # a file that nobody knows of must not fill the disk further
+            await asyncio.to_thread(self._files.remove, library, image.key)
+            raise
 
     async def _record(self, image: Image) -> Image:
         async with self._database.write() as session:

@@ -9,9 +9,11 @@ from __future__ import annotations
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
+from uuid import uuid4
 
 import psutil
-from studio import Orders, Studio
+from studio import Orders, Studio, small_photo
 
 
 @contextmanager
@@ -26,17 +28,26 @@ def no_room_for_commits(studio: Studio) -> Iterator[None]:
 
 
 def keep_results_while_the_disk_is_full(studio: Studio) -> None:
-    """Results that cannot be written down are kept until they can; lists are answered meanwhile, new jobs refused."""
+    """Results that cannot be written down are kept until they can; lists are answered meanwhile, new jobs and uploads refused,
+    and taken by the same request when there is room again."""
     Orders(studio, 8).run()
+    order: dict[str, Any] = {
+        "json": {"productId": studio.product},
+        "headers": {"Prefer": "wait=0", "Idempotency-Key": str(uuid4())},
+    }
     with no_room_for_commits(studio):
         wait_for_log(
             studio, '"outcome": "completed"', studio.server.log.read_text().count('"outcome": "completed"') + 2
         )
         with studio.client() as client:
             assert client.get("/generations").status_code == 200
-            refused = client.post("/tools/remove-bg", json={"productId": studio.product}, headers={"Prefer": "wait=0"})
-            assert (refused.status_code, refused.json()["code"]) == (507, "storage_full")
+            photo = {"file": ("cup.png", small_photo(), "image/png")}
+            for refused in (client.post("/tools/remove-bg", **order), client.post("/uploads", files=photo)):
+                assert (refused.status_code, refused.json()["code"]) == (507, "storage_full")
         before = studio.ended()
+        assert len(list((studio.server.home / "files").rglob("uploads/*"))) == 1, "a refused upload left its file"
+    accepted = studio.persist(lambda client: client.post("/tools/remove-bg", **order))
+    studio.promised.add(accepted.json()["id"])
     studio.check_nothing_lost_and_nothing_twice()
     assert before < len(studio.promised)
 
