@@ -1,6 +1,6 @@
 """Takes the shots: photographs of products whose alpha is known, because the renderer knows it.
 
-python -m tests.runners.shots.shoot        # every shot of both splits, some minutes; the files are kept in the repository
+python -m tests.runners.shots.shoot        # every shot of both splits, half an hour; the files are kept in the repository
 
 The set is path-traced whole, so the contact shadow, the ground's bounced light and the product's reflection of the
 ground are real. Coverage is rendered apart, through the same lens. Both are developed to display values at `SUPER` times the
@@ -35,6 +35,7 @@ from tests.runners.shots.products import HELD_OUT, TUNING, Parts
 SUPER = 2
 FOLDER = Path(__file__).parent
 Floats = npt.NDArray[np.float32]
+Sizes = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
 
 
 @dataclass(frozen=True)
@@ -64,16 +65,20 @@ GROUNDS: dict[str, dict[str, Ground]] = {
         "garage": Ground(colour="#77716b", photo="stereo_motorcycle"),
     },
     "held_out": {
-        "white": Ground("#f5f4f4", exposure=0.97, fill=0.6, jpeg=90),
-        "vignetted": Ground("#eeeeea", exposure=1.0, fill=0.35, vignette=0.22, jpeg=88),
-        "silver": Ground("#c4c5c8", exposure=0.95, noise=2.2, jpeg=90),
-        "blue": Ground("#7fa6c9", exposure=0.95, fill=0.4),
-        "charcoal": Ground("#3a3a3d", exposure=0.9, noise=2.2, jpeg=88),
-        "tiles": Ground(material="tiles", fill=0.6),
-        "terrazzo": Ground(material="terrazzo", noise=1.8),
-        "herringbone": Ground(material="herringbone", jpeg=86),
-        "cafe": Ground(colour="#8a6d52", photo="coffee"),
-        "portrait": Ground(colour="#5d6570", photo="astronaut"),
+        "white": Ground("#f6f6f6", exposure=0.97, fill=0.6, noise=1.0, jpeg=92),
+        "lightgrey": Ground("#d9dadb", exposure=1.0, fill=0.45, vignette=0.1, jpeg=90),
+        "grey": Ground("#8b8d91", exposure=0.95, noise=1.8, jpeg=92),
+        "charcoal": Ground("#414144", exposure=0.95, noise=1.8, jpeg=92),
+        "sage": Ground("#a9b89c", exposure=1.0, fill=0.4, jpeg=90),
+        "sand": Ground("#e3cfae", exposure=1.0, vignette=0.08, jpeg=90),
+        "travertine": Ground(material="travertine"),
+        "wood": Ground(material="wood", fill=0.4),
+        "asphalt": Ground(material="asphalt", noise=1.8, jpeg=90),
+        "linen": Ground(material="linen", fill=0.6),
+        "marble": Ground(material="marble", fill=0.6, jpeg=90),
+        "denim": Ground(material="denim"),
+        "launch": Ground(colour="#4f4a44", photo="rocket"),
+        "cat": Ground(colour="#8d7f70", photo="chelsea"),
     },
 }
 SHOTS: dict[str, dict[str, tuple[str, ...]]] = {
@@ -84,39 +89,35 @@ SHOTS: dict[str, dict[str, tuple[str, ...]]] = {
         "amber": ("white", "garage"), "spray": ("offwhite", "concrete"), "plant": ("white", "garage"),
     },
     "held_out": {
-        "vase": ("white", "tiles"), "teapot": ("white", "silver", "herringbone"),
-        "gift_box": ("vignetted", "terrazzo"), "spectacles": ("white", "cafe"),
-        "bear": ("silver", "portrait"), "necklace": ("charcoal", "terrazzo"),
-        "slippers": ("white", "herringbone"), "basket": ("blue", "tiles"), "goblet": ("white", "cafe"),
-        "lamp": ("vignetted", "herringbone"), "kettle": ("charcoal", "terrazzo"), "wheel": ("white", "portrait"),
-        "earbuds": ("vignetted", "charcoal", "cafe"), "brush": ("blue", "tiles"),
-        "candle": ("white", "vignetted", "portrait"), "stool": ("vignetted", "cafe"),
+        "bottle": ("white", "travertine"), "jar": ("white",), "trainer": ("white", "asphalt"),
+        "handbag": ("white", "wood"), "cup": ("white", "charcoal"), "bangle": ("white", "denim"),
+        "carafe": ("lightgrey", "marble"), "toy_car": ("lightgrey", "linen"), "watch": ("lightgrey",),
+        "armchair": ("grey", "launch"), "perfume": ("grey",), "parcel": ("charcoal",), "sunglasses": ("sage",),
+        "rabbit": ("sage", "cat"), "lantern": ("sand",),
     },
 }  # fmt: skip
 
-PITCH = {
-    "bowl": 28.0,
-    "necklace": 55.0,
-    "slippers": 38.0,
-    "earbuds": 48.0,
-    "basket": 22.0,
-    "carton": 18.0,
-    "hoops": 8.0,
+SIZES: dict[str, Sizes] = {
+    "tuning": ((420, 420), (384, 480), (500, 375)),
+    "held_out": ((900, 900), (720, 900), (900, 675)),
 }
-LENGTH = {"whisk": 0.62, "chair": 0.62, "bear": 0.62, "lamp": 0.6, "basket": 0.55, "stool": 0.68, "brush": 0.58,
-          "necklace": 0.62, "slippers": 0.7, "earbuds": 0.62, "spectacles": 0.6, "kettle": 0.62, "teapot": 0.6}  # fmt: skip
+"""Width and height of the shots: one of the three each."""
+
+PITCH = {"bowl": 28.0, "carton": 18.0, "hoops": 8.0, "cup": 24.0, "trainer": 14.0, "toy_car": 20.0, "parcel": 16.0,
+         "jar": 16.0, "sunglasses": 16.0, "watch": 20.0}  # fmt: skip
+LENGTH = {"whisk": 0.62, "chair": 0.62, "toy_car": 0.58, "trainer": 0.6, "sunglasses": 0.62, "cup": 0.72}
 """Pixels of one unit, as a share of the picture's height; 0.66 where nothing is said."""
-APERTURE = {"goblet": 0.02, "candle": 0.03, "spray": 0.03, "plant": 0.02, "teapot": 0.02}
+APERTURE = {"spray": 0.03, "plant": 0.02, "bottle": 0.02, "armchair": 0.015, "jar": 0.02}
 
 
-def shoot(split: str, product: str, ground: str, cache: Path) -> tuple[bytes, npt.NDArray[np.uint8]]:
-    """The photograph as a JPEG, and the product's alpha."""
+def shoot(split: str, product: str, ground: str, sizes: Sizes, cache: Path) -> tuple[bytes, npt.NDArray[np.uint8]]:
+    """The photograph as a JPEG, and the product's alpha, in one of the sizes."""
     seed = sum(map(ord, f"{split} {product} {ground}"))
     random = np.random.default_rng(seed)
-    width, height = ((420, 420), (384, 480), (500, 375))[seed % 3]
+    width, height = sizes[seed % 3]
     parts = {"tuning": TUNING, "held_out": HELD_OUT}[split][product](random)
     look = GROUNDS[split][ground]
-    tall = product in ("vase", "whisk", "chair", "bear", "lamp", "candle", "stool", "goblet")
+    tall = product in ("whisk", "chair", "bottle", "rabbit", "carafe", "perfume", "lantern")
     if tall and width > height:
         width, height = height, width
     unit = LENGTH.get(product, 0.66) * min(width, height) * SUPER
@@ -128,7 +129,11 @@ def shoot(split: str, product: str, ground: str, cache: Path) -> tuple[bytes, np
     stage = _stage(look, cache)
     lights = _lights(look, random)
     photo = model.Renderer("llvm", 2).run(
-        [model.Take(solids=(*parts, *stage), emitters=lights, samples=12, depth=8, **common)]
+        [
+            model.Take(
+                solids=(*parts, *stage), emitters=lights, samples=max(6, 5400 // max(width, height)), depth=8, **common
+            )
+        ]
     )[0]
     alpha = _coverage(parts, common)
     picture = np.clip(photo.colour * look.exposure, 0.0, None)
@@ -156,9 +161,11 @@ def _coverage(parts: Parts, common: dict[str, Any]) -> Floats:
     soot = Surface({"type": "twosided", "bsdf": {"type": "diffuse", "reflectance": {"type": "rgb", "value": 0.0}}})
     daylight: tuple[dict[str, Any], ...] = ({"type": "constant", "radiance": {"type": "rgb", "value": 1.0}},)
     if not any(part.bsdf["type"] == "thindielectric" for _, part in parts):
-        take = model.Take(
-            solids=tuple((mesh, chalk) for mesh, _ in parts), emitters=daylight, samples=1, depth=2, **common
-        )
+        solids = tuple((mesh, chalk) for mesh, _ in parts)
+        if not common["aperture"]:
+            survey = model.Survey(view=common["view"], solids=solids, seed=common["seed"])
+            return model.Renderer("llvm", 14).run([survey])[0].albedo[..., 0]
+        take = model.Take(solids=solids, emitters=daylight, samples=1, depth=2, **common)
         return model.Renderer("llvm", 14).run([take])[0].albedo[..., 0]
     black = {"specular_reflectance": {"type": "rgb", "value": 0.0}}
     solids = tuple(
@@ -213,7 +220,7 @@ def main() -> None:
                     name = f"{product}-{ground}"
                     if sys.argv[1:] and not any(word in f"{split}/{name}" for word in sys.argv[1:]):
                         continue
-                    photo, alpha = shoot(split, product, ground, Path(cache))
+                    photo, alpha = shoot(split, product, ground, SIZES[split], Path(cache))
                     (FOLDER / split / f"{name}.jpg").write_bytes(photo)
                     Image.fromarray(alpha).save(FOLDER / split / f"{name}.png", optimize=True)
                     sys.stdout.write(f"{split} {name}\n")
