@@ -43,6 +43,9 @@ _HOLE_FRAME = 0.08
 
 _DARKEST_SHADOW = 0.35
 
+_WHITE = 0.85
+"""A backdrop no darker than this in any channel is as bright as highlights are."""
+
 
 @dataclass(frozen=True, slots=True)
 class Backdrop:
@@ -139,8 +142,32 @@ def _grow_ground(image: Colours, model: Colours, noise: float, mask: FloatPlane)
     # White on white: deep inside its outline the net is believed, unless the patch has all the marks of a hole.
     outside = like & ~net_inside(mask)
     reached = ndimage.binary_propagation(outside & (mask < 0.1), mask=outside | (shadow & (mask < 0.5)))
-    reached |= like & (mask < 0.5)
+    # In a dent that the net is not sure of, a white backdrop may be a mere highlight of the product.
+    reached |= like & (mask < 0.5) & ~(_dents(mask, 0.5) & (smallest(model) > _WHITE) & (mask > 0.1))
     return np.asarray(reached | _holes((like | (shadow & (level > 0.6))) & ~reached, like, off, noise, mask, model))
+
+
+def _dents(mask: FloatPlane, level: float) -> BoolPlane:
+    """What the net gives less than `level` inside its outline at that level."""
+    found = mask > level
+    dents: BoolPlane = ndimage.binary_fill_holes(found) & ~found
+    return dents
+
+
+def with_highlights(image: Colours, mask: FloatPlane, backdrop: Backdrop) -> FloatPlane:
+    """The mask, sure of the product's highlights: dents as bright as a white backdrop through which none of it is seen."""
+    white = smallest(backdrop.lit)
+    bright = (white > _WHITE) & (smallest(image) > white - 0.03)
+    if not bright.any():
+        return mask
+    for level in (0.5, 0.9):
+        dents, count = ndimage.label(_dents(mask, level))
+        sizes = np.maximum(np.bincount(dents.ravel(), minlength=count + 1), 1)
+        shown = np.bincount(dents[backdrop.ground], minlength=count + 1) > 0
+        filled = ~shown & (np.bincount(dents[bright], minlength=count + 1) > 0.3 * sizes)
+        filled[0] = False
+        mask = np.where(filled[dents], np.float32(1.0), mask)
+    return mask
 
 
 def _holes(

@@ -34,6 +34,13 @@ _HUE = 0.08
 _BOUNCE = 0.04
 """The product's coloured light in its shadow: allowed for where the net gives nothing."""
 
+_MISSED = 0.3
+_RAMP, _STEP = 1.2, 1.6
+"""Gradients over one pixel against those over three: 1 on a wide ramp, above 2 on a step and on a thin line."""
+
+_EDGE = 0.004
+"""Change a pixel (0-1) over three pixels, averaged around one, that makes it one of an edge."""
+
 _NIGHT = 0.25
 """No shadow is darker than this share of the lit backdrop."""
 
@@ -70,7 +77,7 @@ def on_backdrop(image: Colours, mask: FloatPlane, alpha: FloatPlane, backdrop: B
     """`alpha` where it only sharpens the outline, adds what no shadow explains, or removes what shows the backdrop
     beside a product of another colour; else `mask`."""
     unit = net_pixel(mask)
-    added = _beyond_shadow(image, mask, backdrop)
+    added = _beyond_shadow(image, mask, alpha, backdrop)
     front = spread(image, (np.minimum(mask, alpha) ** 4).astype(np.float32))
     line = front - backdrop.colour
     contrast = np.sqrt(dot(line, line))
@@ -119,7 +126,7 @@ def _borne_out(image: Colours, mask: FloatPlane, alpha: FloatPlane) -> FloatPlan
     return np.asarray(np.clip(gain / np.maximum(moved, 0.02) / _GAIN, 0.0, 1.0), dtype=np.float32)
 
 
-def _beyond_shadow(image: Colours, mask: FloatPlane, backdrop: Backdrop) -> npt.NDArray[np.float32]:
+def _beyond_shadow(image: Colours, mask: FloatPlane, alpha: FloatPlane, backdrop: Backdrop) -> npt.NDArray[np.float32]:
     """0-1: how surely a pixel is neither the backdrop nor its shadow: another hue, too dark, or a line."""
     smooth = ndimage.gaussian_filter(image, (0.7, 0.7, 0.0))
     lit = np.maximum(backdrop.lit, np.float32(1.0 / 255.0))
@@ -131,4 +138,25 @@ def _beyond_shadow(image: Colours, mask: FloatPlane, backdrop: Backdrop) -> npt.
     width = 2 * round(2.0 * net_pixel(mask)) + 1
     apart = largest(np.abs(smooth - lit))
     line = np.clip((apart - ndimage.grey_opening(apart, width) - 0.04 - 3.0 * backdrop.noise) / 0.06, 0.0, 1.0)
-    return np.asarray(np.maximum(np.maximum(hue, night), line), dtype=np.float32)
+    stepped = _stepped(apart, mask, alpha, backdrop.noise)
+    return np.asarray(np.maximum(np.maximum(hue, line) * stepped, night), dtype=np.float32)
+
+
+def _stepped(apart: FloatPlane, mask: FloatPlane, alpha: FloatPlane, noise: float) -> FloatPlane:
+    """0-1: whether what the net has missed ends in steps, as products do, or in ramps, as shadows and the product's light
+    in them do: around each pixel where there is an edge, or else around its whole part.
+
+    `apart` is each pixel's distance from the lit backdrop, before any smoothing over more than a pixel.
+    """
+    beyond = ndimage.minimum_filter((mask < _MISSED).astype(np.float32), 5)
+    fine = np.maximum(ndimage.gaussian_gradient_magnitude(apart, 1.0) - 0.4 * noise, 0.0) * beyond
+    coarse = ndimage.gaussian_gradient_magnitude(apart, 3.0) * beyond
+    around = 1.5 * net_pixel(mask)
+    fine_here, coarse_here = ndimage.gaussian_filter(fine, around), ndimage.gaussian_filter(coarse, around)
+    parts, count = ndimage.label(ndimage.maximum_filter(alpha > mask + 0.1, 5))
+    numbers = np.arange(count + 1)
+    whole = ndimage.sum_labels(fine, parts, numbers) / (ndimage.sum_labels(coarse, parts, numbers) + 1e-6)
+    whole[0] = 0.0
+    an_edge = np.clip(coarse_here / _EDGE, 0.0, 1.0)
+    ratio = an_edge * fine_here / (coarse_here + np.float32(1e-6)) + (1.0 - an_edge) * whole[parts]
+    return np.asarray(np.clip((ratio - _RAMP) / (_STEP - _RAMP), 0.0, 1.0), dtype=np.float32)

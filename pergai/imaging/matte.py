@@ -12,7 +12,7 @@ from scipy import ndimage
 
 from pergai.errors import NoProductFound
 from pergai.imaging import evidence
-from pergai.imaging.backdrop import find_backdrop
+from pergai.imaging.backdrop import find_backdrop, with_highlights
 from pergai.imaging.closed_form import solve_alpha
 from pergai.imaging.foreground import background_colours, foreground_colours, old_background, spread, with_detail
 from pergai.imaging.keying import key
@@ -65,6 +65,7 @@ def refine(source: RGB, mask: FloatPlane, alpha: Alpha | None = None) -> Matte:
         solved = evidence.on_texture(image, coarse, solved)
         background = background_colours(image, solved)
     else:
+        coarse = with_highlights(image, coarse, backdrop)
         keyed = key(image, coarse, backdrop)
         solved = solve_alpha(image, keyed.unknown, keyed.estimate, keyed.confidence)
         solved = evidence.on_backdrop(image, coarse, solved, backdrop)
