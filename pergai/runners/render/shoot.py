@@ -94,7 +94,7 @@ def plan(
         solids=built.solids,
         emitters=built.emitters,
         samples=max(1, round(samples * photo_set.samples)),
-        depth=depth,
+        depth=max(depth, photo_set.depth),
         seed=seed,
         detail=None if factor == 1.0 or photo_set.look.seamless else camera.enlarged(params.width, params.height),
     )

@@ -186,6 +186,8 @@ class PhotoSet(Part, frozen=True, kw_only=True):
     look: Look = Look()
     samples: float = 1.0
     """Paths a pixel against the pipeline's own number: more where small lamps, gobos or glass leave noise."""
+    depth: int = 0
+    """Longest path, where the pipeline's own is shorter: light needs many steps through ice and glass, or it ends in black."""
     colours: dict[str, str] = {}
     """Names for colours of this set; a finish refers to one as "$name"."""
 

@@ -23,6 +23,8 @@ ASIDE = 0.25
 """Units from the middle: a prop farther out stands beside the product, one nearer is meant to be behind or under it."""
 GAP = 0.05
 """Units between a product and a prop beside it."""
+FARTHEST_BACK = 0.4
+"""Units that a prop may move back rather than aside: there is a wall."""
 TOGETHER = 0.2
 """Units: props that are as near as that to each other are one thing: a vase and its twig, blocks on each other."""
 
@@ -89,16 +91,16 @@ def build(
 
 
 def _stepped_aside(props: Sequence[Prop], meshes: Sequence[Mesh], obstacles: Sequence[Obstacle]) -> list[Mesh]:
-    """The props, those at the product's side moved outward as far as it is wide there, or its stand: nothing stands in them,
-    nor before the product, where its pixels would cover it. What stands together moves together; what is strewn keeps clear
-    by itself (`_strewn_round`)."""
+    """The props, those at the product's side moved outward as far as it is wide there, or its stand, or back where that is
+    nearer: nothing stands in them, nor before the product, where its pixels would cover it. What stands together moves
+    together; what is strewn keeps clear by itself (`_strewn_round`)."""
     needs = [_need(prop, mesh, obstacles) for prop, mesh in zip(props, meshes, strict=True)]
     moved = []
     for prop, mesh in zip(props, meshes, strict=True):
-        need = max(
-            (n for other, n in zip(props, needs, strict=True) if math.dist(prop.at, other.at) < TOGETHER), default=0
-        )
-        moved.append(g.moved(mesh, (math.copysign(need, prop.at[0]), 0, 0)) if need and _beside(prop) else mesh)
+        others = [need for other, need in zip(props, needs, strict=True) if math.dist(prop.at, other.at) < TOGETHER]
+        aside, back = max(others, key=sum)
+        step = (math.copysign(aside, prop.at[0]), back, 0) if _beside(prop) else (0, 0, 0)
+        moved.append(g.moved(mesh, step))
     return moved
 
 
@@ -111,20 +113,19 @@ def _obstacles(cards: Sequence[Card], stands: Sequence[Solid]) -> list[Obstacle]
     return taken
 
 
-def _need(prop: Prop, mesh: Mesh, obstacles: Sequence[Obstacle]) -> float:
-    """How far a prop must move outward to leave them their place."""
+def _need(prop: Prop, mesh: Mesh, obstacles: Sequence[Obstacle]) -> tuple[float, float]:
+    """How far a prop must move outward, or else back, to leave them their place."""
     low, high = mesh.vertices.min(axis=0), mesh.vertices.max(axis=0)
-    reach = max(
-        (
-            half + GAP
-            for half, front, back, top in obstacles
-            if low[1] < back + GAP and high[1] > front - GAP and low[2] < top - GAP
-        ),
-        default=0.0,
-    )
-    if not reach or not _beside(prop):
-        return 0.0
-    return max(reach - float(low[0] if prop.at[0] > 0 else -high[0]), 0.0)
+    in_the_way = [
+        (half, back)
+        for half, front, back, top in obstacles
+        if low[1] < back + GAP and high[1] > front - GAP and low[2] < top - GAP
+    ]
+    if not in_the_way or not _beside(prop):
+        return 0.0, 0.0
+    aside = max(half for half, _ in in_the_way) + GAP - float(low[0] if prop.at[0] > 0 else -high[0])
+    behind = max(back for _, back in in_the_way) + GAP - float(low[1])
+    return (0.0, behind) if behind < min(aside, FARTHEST_BACK) else (max(aside, 0.0), 0.0)
 
 
 def _beside(prop: Prop) -> bool:
