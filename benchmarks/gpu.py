@@ -24,7 +24,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import torch
 
-from benchmarks import gpu_engine, gpu_enlarge, gpu_http, gpu_segment, gpu_switches
+from benchmarks import gpu_engine, gpu_enlarge, gpu_http, gpu_loras, gpu_segment, gpu_switches
 from benchmarks.gpu_engine import Sizes
 from benchmarks.guarded import Bench
 from benchmarks.random_models import build
@@ -206,6 +206,7 @@ def switches(bench: Bench, sizes: Sizes, weights: Path | None, device: str, smok
     made: list[Any] = []
     row = f"{sizes.model}: weights for the switches"
     if bench.row(row, 60, lambda: made.append(pipeline_of(sizes, weights, sizes.fast, device)) or "there", always=True):
+        bench.row(f"{sizes.model}: LoRAs in turn", 60, lambda: gpu_loras.in_turn(made[0][0], sizes, smoke))
         gpu_switches.rows(bench, made[0][0], sizes, smoke)
 
 
