@@ -413,3 +413,12 @@ def test_a_contact_shadow_is_darkest_where_the_product_stands(shoot: Shoot, crat
 def _magenta(pixels: RGB) -> np.ndarray:
     """Where the crate is seen."""
     return np.asarray((np.abs(pixels.astype(int) - [230, 30, 200]) < 12).all(axis=-1))
+
+
+def test_light_goes_all_the_way_through_ice(shoot: Shoot, crate: Path) -> None:
+    """A path that ends inside leaves black: no place of a pale blue set is dark, but the product and its foot."""
+    outcome = shoot("ice", source=crate)
+    left, top, right, bottom = product_of(outcome)
+    around = np.ones(outcome.pixels.shape[:2], bool)
+    around[top - 3 : bottom + 12, left - 3 : right + 3] = False
+    assert (outcome.pixels.mean(axis=-1)[around] < 50).mean() < 0.005
