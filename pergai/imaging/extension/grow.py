@@ -15,7 +15,7 @@ from pergai.imaging.extension.membrane import survey
 from pergai.imaging.extension.picker import Bank, Detail, Mask, Strip, block_positions, overlap_of
 from pergai.imaging.extension.plan import Plan, Side, turn
 from pergai.imaging.extension.seam import join, lead_over
-from pergai.imaging.extension.texture import lay, quilt
+from pergai.imaging.extension.texture import lay, quilt, softness
 from pergai.imaging.extension.things import find_things
 from pergai.imaging.picture import RGB, Alpha
 
@@ -128,7 +128,7 @@ class Extension:
         laid = lay(copies, ground.detail, (whole.stop, rim + depth), zoom)
         fit = shown[:, -edge:] & ~apart(border[:, -edge:], known[:, -edge:], block * zoom)
         things = shown[:, -edge:] & ~known[:, -edge:]
-        led = lead_over(laid[:, rim:], border[:, -edge:], fit, things, 0.7 * zoom)
+        led = lead_over(laid[:, rim:], border[:, -edge:], fit, things, softness(bank) * zoom)
         last = min(3, rim)
         seen = known[:, -last:]
         gap = (border[:, -last:] - laid[:, rim - last : rim]) * seen[..., None]

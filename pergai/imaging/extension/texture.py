@@ -51,7 +51,7 @@ def quilt(bank: Bank, strip: Strip, block: int, rng: np.random.Generator) -> lis
     step = block - overlap
     along, reach = strip.light.shape[:2]
     picker = Picker(bank, strip, block)
-    usual = SHARP * _step(bank.detail, bank.usable)
+    usual, soft = SHARP * _step(bank.detail, bank.usable), softness(bank)
     canvas = np.zeros((along, reach, 3), dtype=np.float32)
     filled = np.zeros((along, reach), dtype=bool)
     copies: list[Copy] = []
@@ -76,7 +76,7 @@ def quilt(bank: Bank, strip: Strip, block: int, rng: np.random.Generator) -> lis
             difference = np.where(seen[..., None], target - patch, np.float32(0))
             lift = _lift(difference, seen, block)
             error = ((difference - lift) ** 2).sum(axis=-1) * seen
-            cut, fade = _cut(error, filled[window], overlap, usual, across=away > 0, along=t > 0)
+            cut, fade = _cut(error, filled[window], overlap, usual, soft, across=away > 0, along=t > 0)
             canvas[window] += (cut + fade)[..., None] * (patch + lift - canvas[window])
             filled[window] = True
             copies.append(Copy(source, (t, away), cut, fade, keep.astype(np.float16), lift.astype(np.float16)))
@@ -87,6 +87,12 @@ def _step(detail: Detail, usable: Mask) -> float:
     """Mean squared difference of neighbours, all colours: large where a ground is sharp, and small out of focus."""
     pairs = usable[:, 1:] & usable[:, :-1]
     return float((np.diff(detail, axis=1)[pairs] ** 2).sum(axis=-1).mean()) if pairs.any() else 0.0
+
+
+def softness(bank: Bank) -> float:
+    """Pixels over which one piece of a ground may become another: as soft as the ground's own edges are."""
+    power = float((bank.detail[bank.usable] ** 2).sum(axis=-1).mean()) if bank.usable.any() else 0.0
+    return float(np.clip(0.3 * np.sqrt(power / (_step(bank.detail, bank.usable) + 0.1)), 0.6, 4.0))
 
 
 def _lift(difference: Detail, seen: Mask, block: int) -> Detail:
@@ -102,7 +108,7 @@ def _lift(difference: Detail, seen: Mask, block: int) -> Detail:
 
 
 def _cut(
-    error: npt.NDArray[np.float32], filled: Mask, overlap: int, usual: float, *, across: bool, along: bool
+    error: npt.NDArray[np.float32], filled: Mask, overlap: int, usual: float, soft: float, *, across: bool, along: bool
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     """Where the new block covers the old, along paths of least difference through its overlaps; and what to add to that
     where no path can be found that does not show: a broad one shows less."""
@@ -111,7 +117,14 @@ def _cut(
         cover &= _path(error[:, :overlap], error.shape[1])
     if along and error.shape[0] > overlap:
         cover &= _path(error[:overlap].T, error.shape[0]).T
-    sharp, broad = (ndimage.gaussian_filter(cover.astype(np.float32), size, mode="nearest") for size in (0.6, 3.0))
+    rim = np.ones(error.shape, dtype=np.float32)  # a soft cut close to the block's own edge must not end there
+    if across:
+        rim *= np.clip((np.arange(error.shape[1]) + 0.5) / (2.0 * soft), 0.0, 1.0)
+    if along:
+        rim *= np.clip((np.arange(error.shape[0]) + 0.5) / (2.0 * soft), 0.0, 1.0)[:, None]
+    sharp, broad = (
+        rim * ndimage.gaussian_filter(cover.astype(np.float32), size, mode="nearest") for size in (soft, max(3.0, soft))
+    )
     misfit = ndimage.gaussian_filter(error, 3.0, mode="nearest")
     share = misfit / (misfit + MISFIT + usual)
     return np.where(filled, sharp, np.float32(1.0)), np.where(filled, share * (broad - sharp), np.float32(0.0))
