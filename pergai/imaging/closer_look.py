@@ -32,6 +32,10 @@ _OUTWARDS = 3.0
 """Beyond the first outline, by a pixel of the net, the closer look may give so many times the first."""
 
 
+_RETREAT = 0.15
+"""A closer look whose product reaches less far by this share of its longer side has lost it."""
+
+
 class Box(NamedTuple):
     """Rows and columns of a part of a picture."""
 
@@ -47,7 +51,7 @@ class Box(NamedTuple):
 def closer_box(mask: FloatPlane) -> Box | None:
     """Where to look closer, or None when nothing was found or the product fills the picture already."""
     rows, columns = np.flatnonzero((mask > _FOUND).any(axis=1)), np.flatnonzero((mask > _FOUND).any(axis=0))
-    if not len(rows) or mask.max() < 0.5:
+    if mask.max() <= 0.5:
         return None
     height, width = mask.shape
     margin = max(1, round(_MARGIN * max(rows[-1] - rows[0], columns[-1] - columns[0])))
@@ -65,7 +69,7 @@ def with_closer_look(mask: FloatPlane, closer: FloatPlane, box: Box) -> FloatPla
     """The mask of the whole picture, redrawn inside `box` by the closer look's mask of it.
 
     Holes of the first look stay holes and its outline moves outwards by no more than a pixel of the net; where the closer
-    look is in two minds over a whole area and the first is not, the first stands.
+    look is in two minds over a whole area and the first is not, or has lost a part of the product, the first stands.
     """
     unit, finer = net_pixel(mask), max(closer.shape) / NET_SIDE
     second = np.zeros_like(mask)
@@ -76,7 +80,19 @@ def with_closer_look(mask: FloatPlane, closer: FloatPlane, box: Box) -> FloatPla
     doubt = ndimage.maximum_filter(_wide_doubt(second, finer), 2 * round(finer) + 1) - _wide_doubt(mask, unit)
     heard = ndimage.gaussian_filter(np.clip(1.0 - doubt / _SURER, 0.0, 1.0), finer)
     redrawn = np.asarray(mask + heard * (second - mask), dtype=np.float32)
-    return redrawn if redrawn.max() >= 0.5 else mask
+    if redrawn.max() <= 0.5:
+        return mask
+    reach, reach_left = _extent(mask), _extent(redrawn)
+    lost = max(reach_left.top - reach.top, reach.bottom - reach_left.bottom, reach_left.left - reach.left,
+               reach.right - reach_left.right)  # fmt: skip
+    longer = max(reach.bottom - reach.top, reach.right - reach.left)
+    return redrawn if lost < _RETREAT * longer else mask
+
+
+def _extent(mask: FloatPlane) -> Box:
+    """The box of what the mask gives more than one half; there is some."""
+    rows, columns = np.flatnonzero((mask > 0.5).any(axis=1)), np.flatnonzero((mask > 0.5).any(axis=0))
+    return Box(int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1)
 
 
 def _wide_doubt(mask: FloatPlane, unit: float) -> FloatPlane:

@@ -40,20 +40,20 @@ def held_out() -> list[Measured]:
 def test_on_plain_grounds_the_refined_mattes_are_better_than_the_raw_nets(held_out: list[Measured]) -> None:
     plain = [m for m in held_out if m.plain]
     assert len(plain) >= 15
-    assert sum(m.sad for m in plain) <= 0.8 * sum(m.raw_sad for m in plain)
-    assert sum(m.gradient for m in plain) <= 0.95 * sum(m.raw_gradient for m in plain)
+    assert sum(m.sad for m in plain) <= 0.7 * sum(m.raw_sad for m in plain)
+    assert sum(m.gradient for m in plain) <= 0.85 * sum(m.raw_gradient for m in plain)
 
 
 def test_on_textured_grounds_the_refined_mattes_are_not_worse(held_out: list[Measured]) -> None:
     textured = [m for m in held_out if not m.plain]
-    assert len(textured) >= 15
+    assert len(textured) >= 8
     assert sum(m.sad for m in textured) <= sum(m.raw_sad for m in textured)
     assert sum(m.gradient for m in textured) <= sum(m.raw_gradient for m in textured)
     for m in textured:
-        assert m.sad <= 1.005 * m.raw_sad, m.name
+        assert m.sad <= 1.05 * m.raw_sad, m.name
 
 
-@pytest.mark.xfail(strict=True, reason="a goblet before a cluttered photograph, terrazzo: edges sharp but a pixel off")
+@pytest.mark.xfail(strict=True, reason="a bangle on denim: the net fills it, and so does its closer look")
 def test_on_textured_grounds_no_single_matte_is_worse(held_out: list[Measured]) -> None:
     for m in held_out:
         if not m.plain:
@@ -70,7 +70,7 @@ def test_on_plain_grounds_both_errors_are_at_most_half_of_the_raw_nets(held_out:
     assert sum(m.gradient for m in plain) <= 0.5 * sum(m.raw_gradient for m in plain)
 
 
-def test_thin_things_on_plain_grounds_are_found_which_the_net_misses(held_out: list[Measured]) -> None:
+def test_gaps_on_plain_grounds_are_found_which_the_net_misses(held_out: list[Measured]) -> None:
     for m in held_out:
-        if m.name in ("spectacles-white", "wheel-white", "earbuds-charcoal"):
+        if m.name in ("lantern-sand", "carafe-lightgrey"):
             assert m.sad <= 0.5 * m.raw_sad, m.name

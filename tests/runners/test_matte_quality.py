@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 from PIL import Image
+from scipy import ndimage
 
 from pergai.errors import NoProductFound
 from pergai.imaging.matte import WORK_PIXELS, refine
@@ -219,3 +220,30 @@ def test_on_a_texture_a_speck_of_the_nets_mask_is_dropped_and_a_second_part_stay
     alpha = refine(one.image, mask).alpha
     assert alpha[15:32, 15:32].max() == 0
     assert alpha[45:65, 385:415].mean() > 200
+
+
+def test_a_highlight_as_bright_as_a_white_ground_stays_where_the_net_doubts_it() -> None:
+    side = 480
+    photo = np.full((side, side, 3), 250, dtype=np.uint8)
+    y, x = np.mgrid[:side, :side]
+    far = np.hypot(x - side / 2, y - side / 2)
+    body, highlight = far < 140, (np.abs(x - 200) < 4) & (np.abs(y - 220) < 40)
+    photo[body] = (190, 140, 60)
+    photo[highlight] = 252
+    mask = np.where(highlight, 0.4, body).astype(np.float32)
+    alpha = refine(photo, mask).alpha
+    assert (alpha[highlight] == 255).all()
+
+
+def test_a_coloured_glow_under_the_foot_is_shadow_and_a_wire_there_is_not() -> None:
+    side = 640
+    y, x = np.mgrid[:side, :side]
+    body = (np.abs(x - 320) < 90) & (np.abs(y - 300) < 120)
+    glow = np.exp(-(((x - 320) / 120.0) ** 2) - ((y - 424) / 7.0) ** 2)[..., None]
+    wire = (np.abs(y - 470) < 2) & (np.abs(x - 320) < 150) | (np.abs(x - 320) < 2) & (y > 410) & (y < 472)
+    ground = np.array([246.0, 246.0, 246.0]) - glow * np.array([20.0, 45.0, 75.0])
+    photo = np.where(body[..., None], (190, 140, 60), np.where(wire[..., None], (150, 60, 30), ground)).astype(np.uint8)
+    alpha = refine(photo, body.astype(np.float32)).alpha
+    clear = ~ndimage.binary_dilation(body | wire, iterations=4)
+    assert (alpha[clear] > 25).mean() < 0.0005
+    assert alpha[wire & (y > 440)].mean() > 200
