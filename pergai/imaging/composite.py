@@ -99,17 +99,31 @@ def fill_behind(picture: npt.NDArray[np.float32], hole: npt.NDArray[np.bool_]) -
     return np.where(hole[..., None], filled, picture).astype(np.float32, copy=False)
 
 
+SHADOW = 0.6
+"""What has less than this share of the light of the pixels farther out is a contact shadow."""
+
+
 def continue_behind(
     picture: npt.NDArray[np.float32], hole: npt.NDArray[np.bool_], rim: float = 6.0
 ) -> npt.NDArray[np.float32]:
-    """`fill_behind`, but the rim of the hole, so many pixels wide, goes over from its nearest known pixel: a thin shadow
-    beside the hole reaches what hides it, and no bright line is left between them."""
+    """`fill_behind`, but the rim of the hole, so many pixels wide, goes over from the mirror image of what is beside it: a
+    texture goes on. Where the nearest pixel is far darker than that, it is the nearest pixel: a thin shadow beside the hole
+    reaches what hides it, and no bright line is left between them."""
     if not hole.any() or hole.all():
         return picture
     filled = fill_behind(picture, hole)
     distance, nearest = ndimage.distance_transform_edt(hole, return_indices=True)
-    share = np.clip(1 - (distance[hole] - 2) / (rim - 2), 0, 1).astype(np.float32)[:, None]
-    filled[hole] += share * (picture[nearest[0][hole], nearest[1][hole]] - filled[hole])
+    narrow = hole & (distance < rim)
+    here, beside = np.argwhere(narrow), nearest[:, narrow].T
+    mirrored = 2 * beside - here
+    outside = (mirrored < 0) | (mirrored >= hole.shape)
+    mirrored = np.where(outside.any(axis=1, keepdims=True), beside, mirrored)
+    mirrored = np.where(hole[tuple(mirrored.T)][:, None], beside, mirrored)
+    level = picture.sum(axis=-1)
+    shadow = level[tuple(beside.T)] < SHADOW * level[tuple(mirrored.T)]
+    mirrored = np.where(shadow[:, None], beside, mirrored)
+    share = np.clip(1 - (distance[narrow] - 2) / (rim - 2), 0, 1).astype(np.float32)[:, None]
+    filled[narrow] += share * (picture[tuple(mirrored.T)] - filled[narrow])
     return filled
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pergai.imaging.composite import fill_behind, inside, over
+from pergai.imaging.composite import continue_behind, fill_behind, inside, over
 
 
 def test_solid_pixels_are_the_products_and_clear_ones_the_backgrounds_exactly() -> None:
@@ -46,3 +46,24 @@ def test_a_hole_is_filled_with_its_surroundings_and_nothing_else_changes() -> No
 def test_a_picture_without_a_hole_comes_back_as_it_is() -> None:
     picture = np.random.default_rng(0).random((8, 9, 3), np.float32)
     assert np.array_equal(fill_behind(picture, np.zeros((8, 9), bool)), picture)
+
+
+def test_a_texture_goes_on_at_the_rim_of_a_hole_and_is_not_drawn_out_into_dashes() -> None:
+    random = np.random.default_rng(3)
+    picture = random.uniform(0.8, 1.2, (60, 60, 3)).astype(np.float32)
+    hole = np.zeros((60, 60), bool)
+    hole[20:40, 20:40] = True
+    filled = continue_behind(picture, hole)
+    assert np.array_equal(filled[~hole], picture[~hole])
+    into = np.abs(np.diff(filled[24:36, 20:23], axis=1)).mean()
+    assert into > 0.7 * np.abs(np.diff(picture[24:36, 10:20], axis=1)).mean()
+
+
+def test_a_thin_shadow_beside_a_hole_reaches_into_it() -> None:
+    picture = np.ones((60, 60, 3), np.float32)
+    picture[40] = 0.1
+    hole = np.zeros((60, 60), bool)
+    hole[20:40, 20:40] = True
+    filled = continue_behind(picture, hole)
+    assert filled[38:40, 24:36].max() < 0.2
+    assert filled[20:24, 24:36].min() > 0.9
