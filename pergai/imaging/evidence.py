@@ -42,7 +42,9 @@ _EDGE = 0.004
 """Change a pixel (0-1) over three pixels, averaged around one, that makes it one of an edge."""
 
 _NIGHT = 0.25
-"""No shadow is darker than this share of the lit backdrop."""
+"""No shadow is darker than this share of a bright backdrop; on a dark one, contact shadows are."""
+_DUSK = 0.25, 0.4
+"""A lit backdrop (0-1) that is dark, and one that is bright."""
 
 _DEEP = 4.0
 """So many of the net's pixels inside its outline nothing is removed but holes."""
@@ -134,7 +136,8 @@ def _beyond_shadow(image: Colours, mask: FloatPlane, alpha: FloatPlane, backdrop
     off = largest(np.abs(smooth - np.clip(level, 0.0, 1.1)[..., None] * lit))
     bounce = _BOUNCE * (1.0 - np.clip(mask / 0.15, 0.0, 1.0))
     hue = np.clip((off - 3.0 * backdrop.noise - bounce - 0.02) / _HUE, 0.0, 1.0)
-    night = np.clip((_NIGHT + 0.1 - level) / 0.1, 0.0, 1.0)
+    bright = np.clip((lit.mean(axis=-1) - _DUSK[0]) / (_DUSK[1] - _DUSK[0]), 0.0, 1.0)
+    night = bright * np.clip((_NIGHT + 0.1 - level) / 0.1, 0.0, 1.0)
     width = 2 * round(2.0 * net_pixel(mask)) + 1
     apart = largest(np.abs(smooth - lit))
     line = np.clip((apart - ndimage.grey_opening(apart, width) - 0.04 - 3.0 * backdrop.noise) / 0.06, 0.0, 1.0)

@@ -74,3 +74,9 @@ def test_gaps_on_plain_grounds_are_found_which_the_net_misses(held_out: list[Mea
     for m in held_out:
         if m.name in ("lantern-sand", "carafe-lightgrey"):
             assert m.sad <= 0.5 * m.raw_sad, m.name
+
+
+def test_a_contact_shadow_on_a_dark_ground_is_no_part_of_the_product(held_out: list[Measured]) -> None:
+    (cup,) = (m for m in held_out if m.name == "cup-charcoal")
+    assert cup.sad <= 0.5 * cup.raw_sad
+    assert cup.gradient <= 0.5 * cup.raw_gradient
