@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-SETS = ("wood", "lawn", "velvet", "picnic", "sunlight", "nature")
+SETS = ("wood", "lawn", "velvet", "picnic", "sunlight", "pool", "nature", "beach")
 
 SCRIPT = f"""
 from pathlib import Path

@@ -41,6 +41,9 @@ NEWEST_LLVM, OLDEST_LLVM = 22, 16
 ONE_A_PASS = {"samples_per_pass": 1}
 """Of every integrator: one path a pixel at a time."""
 
+MEMORY_KEPT_FOR = 4
+"""Pictures after which unused memory is given back."""
+
 DETAIL_SAMPLES = 2
 """Looks at the sharp albedo a pixel."""
 
@@ -123,6 +126,7 @@ class Renderer:
         """`guide_samples` are looks at the albedo a pixel: the denoiser keeps what texture it is shown without noise."""
         self.variant = variant
         self.guide_samples = guide_samples
+        self._pictures = 0
 
     def run(self, payloads: Sequence[Take | Contrast | Survey]) -> list[Light | Geometry]:
         import mitsuba as mi
@@ -132,7 +136,9 @@ class Renderer:
         try:
             return [self._one(mi, payload) for payload in payloads]
         finally:
-            _give_memory_back()
+            self._pictures += len(payloads)
+            if self._pictures % MEMORY_KEPT_FOR == 0:
+                _give_memory_back()
 
     def _one(self, mi: Any, payload: Take | Contrast | Survey) -> Light | Geometry:
         if isinstance(payload, Take):
@@ -178,7 +184,8 @@ class Renderer:
 
 
 def _give_memory_back() -> None:
-    """Dr.Jit and the C library keep what was freed for later, some 70 MiB more with every set they have not seen before."""
+    """Dr.Jit and the C library keep what was freed for later, some 70 MiB more with every set they have not seen before. To
+    get it all again takes the next picture about a second of one core."""
     import drjit
 
     drjit.flush_malloc_cache()
