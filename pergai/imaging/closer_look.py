@@ -15,7 +15,9 @@ from scipy import ndimage
 from pergai.imaging.outline import NET_SIDE, net_pixel
 from pergai.imaging.picture import RGB, FloatPlane
 
-_FOUND = 0.3
+_FOUND, _SOLID = 0.3, 0.5
+"""What the net gives to a product's doubtful parts, and to what is one."""
+
 _MARGIN = 0.1
 """Surroundings shown with the product, as a share of its longer side."""
 
@@ -31,7 +33,6 @@ _SURER = 0.3
 _OUTWARDS = 3.0
 """Beyond the first outline, by a pixel of the net, the closer look may give so many times the first."""
 
-
 _RETREAT = 0.15
 """A closer look whose product reaches less far by this share of its longer side has lost it."""
 
@@ -44,25 +45,29 @@ class Box(NamedTuple):
     left: int
     right: int
 
+    @property
+    def longer(self) -> int:
+        """The longer side."""
+        return max(self.bottom - self.top, self.right - self.left)
+
     def of(self, picture: RGB) -> RGB:
         return np.ascontiguousarray(picture[self.top : self.bottom, self.left : self.right])
 
 
 def closer_box(mask: FloatPlane) -> Box | None:
     """Where to look closer, or None when nothing was found or the product fills the picture already."""
-    rows, columns = np.flatnonzero((mask > _FOUND).any(axis=1)), np.flatnonzero((mask > _FOUND).any(axis=0))
-    if mask.max() <= 0.5:
+    if mask.max() <= _SOLID:
         return None
     height, width = mask.shape
-    margin = max(1, round(_MARGIN * max(rows[-1] - rows[0], columns[-1] - columns[0])))
+    found = _extent(mask, _FOUND)
+    margin = max(1, round(_MARGIN * (found.longer - 1)))
     box = Box(
-        max(0, int(rows[0]) - margin),
-        min(height, int(rows[-1]) + 1 + margin),
-        max(0, int(columns[0]) - margin),
-        min(width, int(columns[-1]) + 1 + margin),
+        max(0, found.top - margin),
+        min(height, found.bottom + margin),
+        max(0, found.left - margin),
+        min(width, found.right + margin),
     )
-    longer = max(box.bottom - box.top, box.right - box.left)
-    return box if longer < _WORTH * max(height, width) else None
+    return box if box.longer < _WORTH * max(height, width) else None
 
 
 def with_closer_look(mask: FloatPlane, closer: FloatPlane, box: Box) -> FloatPlane:
@@ -80,18 +85,18 @@ def with_closer_look(mask: FloatPlane, closer: FloatPlane, box: Box) -> FloatPla
     doubt = ndimage.maximum_filter(_wide_doubt(second, finer), 2 * round(finer) + 1) - _wide_doubt(mask, unit)
     heard = ndimage.gaussian_filter(np.clip(1.0 - doubt / _SURER, 0.0, 1.0), finer)
     redrawn = np.asarray(mask + heard * (second - mask), dtype=np.float32)
-    if redrawn.max() <= 0.5:
+    if redrawn.max() <= _SOLID:
         return mask
-    reach, reach_left = _extent(mask), _extent(redrawn)
-    lost = max(reach_left.top - reach.top, reach.bottom - reach_left.bottom, reach_left.left - reach.left,
-               reach.right - reach_left.right)  # fmt: skip
-    longer = max(reach.bottom - reach.top, reach.right - reach.left)
-    return redrawn if lost < _RETREAT * longer else mask
+    before, after = _extent(mask, _SOLID), _extent(redrawn, _SOLID)
+    lost = max(
+        after.top - before.top, before.bottom - after.bottom, after.left - before.left, before.right - after.right
+    )
+    return redrawn if lost < _RETREAT * before.longer else mask
 
 
-def _extent(mask: FloatPlane) -> Box:
-    """The box of what the mask gives more than one half; there is some."""
-    rows, columns = np.flatnonzero((mask > 0.5).any(axis=1)), np.flatnonzero((mask > 0.5).any(axis=0))
+def _extent(mask: FloatPlane, level: float) -> Box:
+    """The box of what the mask gives more than `level`; there is some."""
+    rows, columns = np.flatnonzero((mask > level).any(axis=1)), np.flatnonzero((mask > level).any(axis=0))
     return Box(int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1)
 
 
