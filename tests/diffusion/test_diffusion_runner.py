@@ -178,7 +178,7 @@ def test_scenes_are_painted_around_a_product_that_stays_exact(studio: Studio, jo
 @pytest.mark.parametrize("pipeline", ["expand", "expand4"])
 def test_a_photo_is_expanded_and_stays_exact(studio: Studio, job: Callable[..., Job], pipeline: str) -> None:
     wanted = job("expand", pipeline, width=800, height=640)
-    results, _ = studio(wanted)
+    results, progress = studio(wanted)
     (result,) = results.values()
     assert result.error == "", result.detail
     assert (result.width, result.height) == (800, 640)
@@ -187,6 +187,9 @@ def test_a_photo_is_expanded_and_stays_exact(studio: Studio, job: Callable[..., 
     place = result.details["placement"]
     assert result.fidelity.checked_pixels == place["width"] * place["height"]
     assert result.details["strength"] == 0.9
+    sides = [step.fraction for step in progress if step.phase == "extend"]
+    assert sides == sorted(sides)
+    assert len(set(sides)) == 5  # the start and four sides: between them it can be cancelled
 
 
 def test_a_photo_that_fills_its_canvas_needs_no_painting(

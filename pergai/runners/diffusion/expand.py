@@ -10,14 +10,14 @@ import numpy as np
 from pergai.engine.core import Desk, ExpandParams, Job, Outcome, Reference
 from pergai.errors import NoProductFound
 from pergai.imaging.decode import decode
-from pergai.imaging.extension import extend, plan_canvas, resample
+from pergai.imaging.extension import plan_canvas, resample
 from pergai.imaging.picture import Alpha
 from pergai.runners.cutout import cut_out
 from pergai.runners.diffusion import canvas
 from pergai.runners.diffusion.options import MATTE, PAINTER, Options, manner, negative_prompt, phrases, prompt, settings
 from pergai.runners.diffusion.paint import enlarge, paint
 from pergai.runners.diffusion.request import Request
-from pergai.runners.extend.runner import Extend, touches_border
+from pergai.runners.extend.runner import Extend, extension, touches_border
 
 WORDLESS = "the same background continued, professional product photography"
 """What the model is told when the client says nothing."""
@@ -47,8 +47,7 @@ async def run(job: Job, desk: Desk, options: Options) -> Outcome:
         product = None if product is None else await desk.cpu(resample, product, plan.source)
     if product is not None and touches_border(product, plan):
         notes.append("product_touches_border")
-    desk.progress(0.3, "extend")
-    start = await desk.cpu(extend, placed, product, plan.canvas, plan.offset, job.seed)
+    start = await extension(desk, placed, product, plan, job.seed, (0.3, 0.4))
 
     size = canvas.paint_size(params.width, params.height, options.side)
     mask = canvas.border_mask(plan.canvas, plan.rows, plan.columns, size)
