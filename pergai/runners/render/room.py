@@ -1,0 +1,73 @@
+"""Room for the product: what stands about it steps aside as far as it is wide, and what is strewn keeps clear of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from msgspec import structs
+
+from pergai.runners.render import geometry as g
+from pergai.runners.render.card import Card
+from pergai.runners.render.geometry import Mesh
+from pergai.runners.render.spec import Prop
+
+ASIDE = 0.25
+"""Units from the middle: a prop farther out stands beside the product, one nearer is meant to be behind or under it."""
+GAP = 0.05
+"""Units between a product and a prop beside it."""
+FARTHEST_BACK = 0.4
+"""Units that a prop may move back rather than aside: there is a wall."""
+TOGETHER = 0.2
+"""Units: props that are as near as that to each other are one thing: a vase and its twig, blocks on each other."""
+
+Obstacle = tuple[float, float, float, float]
+"""Half width, front, back, top."""
+
+
+def stepped_aside(props: Sequence[Prop], meshes: Sequence[Mesh], taken: Sequence[Obstacle]) -> list[Mesh]:
+    """The props, those at the product's side moved outward as far as it is wide there, or its stand, or back where that is
+    nearer: nothing stands in them, nor before the product, where its pixels would cover it. What stands together moves
+    together; what is strewn keeps clear by itself (`strewn_round`)."""
+    needs = [_need(prop, mesh, taken) for prop, mesh in zip(props, meshes, strict=True)]
+    moved = []
+    for prop, mesh in zip(props, meshes, strict=True):
+        others = [need for other, need in zip(props, needs, strict=True) if math.dist(prop.at, other.at) < TOGETHER]
+        aside, back = max(others, key=sum)
+        step = (math.copysign(aside, prop.at[0]), back, 0) if _beside(prop) else (0, 0, 0)
+        moved.append(g.moved(mesh, step))
+    return moved
+
+
+def obstacles(cards: Sequence[Card], stands: Sequence[Mesh]) -> list[Obstacle]:
+    """What props keep away from: the products and all before them, and their stand."""
+    taken = [(card.footprint[0], -math.inf, card.footprint[2], math.inf) for card in cards]
+    for mesh in stands:
+        low, high = mesh.vertices.min(axis=0), mesh.vertices.max(axis=0)
+        taken.append((float(max(-low[0], high[0])), float(low[1]), float(high[1]), float(high[2])))
+    return taken
+
+
+def _need(prop: Prop, mesh: Mesh, taken: Sequence[Obstacle]) -> tuple[float, float]:
+    """How far a prop must move outward, or else back, to leave them their place."""
+    low, high = mesh.vertices.min(axis=0), mesh.vertices.max(axis=0)
+    in_the_way = [
+        (half, back)
+        for half, front, back, top in taken
+        if low[1] < back + GAP and high[1] > front - GAP and low[2] < top - GAP
+    ]
+    if not in_the_way or not _beside(prop):
+        return 0.0, 0.0
+    aside = max(half for half, _ in in_the_way) + GAP - float(low[0] if prop.at[0] > 0 else -high[0])
+    behind = max(back for _, back in in_the_way) + GAP - float(low[1])
+    return (0.0, behind) if behind < min(aside, FARTHEST_BACK) else (max(aside, 0.0), 0.0)
+
+
+def _beside(prop: Prop) -> bool:
+    return prop.count == 1 and abs(prop.at[0]) >= ASIDE
+
+
+def strewn_round(prop: Prop, cards: Sequence[Card]) -> Prop:
+    """A prop that keeps a circle clear round the product: one as wide as the product."""
+    reach = max((card.footprint[0] + GAP for card in cards), default=0.0)
+    return structs.replace(prop, clear=reach) if 0 < prop.clear < reach else prop

@@ -1,0 +1,102 @@
+"""The lie of the ground: heights over the plane of rippled sand, dunes, drifted snow, laid cloth and ringed water."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from pergai.runners.render.geometry import Array
+
+Random = np.random.Generator
+Height = Callable[[Array, Array], Array]
+"""Heights in units at the points (x, y), each a float32 array of the same shape."""
+
+
+def _ripples(random: Random, relief: float) -> Height:
+    """Wind ripples in sand: asymmetric waves with forks, over gentle hummocks."""
+    hummocks = waves(random, 6, 0.5, 1.4)
+    bend = waves(random, 8, 0.8, 2.2)
+
+    def height(x: Array, y: Array) -> Array:
+        phase = 2 * np.pi * (5.2 * y + 1.1 * x) + 2.4 * bend(x, y)
+        crest = (0.5 + 0.5 * np.sin(phase + 0.55 * np.sin(phase))) ** 1.3
+        return np.asarray(
+            relief * (0.022 * crest * (0.75 + 0.35 * hummocks(x, y)) + 0.035 * hummocks(y, x)), np.float32
+        )
+
+    return height
+
+
+def _dunes(random: Random, relief: float) -> Height:
+    low, fine = waves(random, 6, 0.12, 0.35), waves(random, 8, 0.8, 2.0)
+
+    def height(x: Array, y: Array) -> Array:
+        away = np.clip((y - 0.4) / 4, 0, 2)
+        return np.asarray(relief * (0.38 * away * (0.6 + low(x, y)) + 0.02 * fine(x, y)), np.float32)
+
+    return height
+
+
+def _drifts(random: Random, relief: float) -> Height:
+    low, fine = waves(random, 8, 0.3, 0.9), waves(random, 14, 1.5, 5.0)
+
+    def height(x: Array, y: Array) -> Array:
+        away = np.clip((y - 0.2) / 3, 0, 1.5)
+        return (relief * (0.07 * low(x, y) + 0.12 * away + 0.008 * fine(x, y))).astype(np.float32)
+
+    return height
+
+
+def _cloth(random: Random, relief: float) -> Height:
+    """Cloth laid down loosely: long soft folds of several directions and widths, each dying away along its length."""
+    directions = random.normal(0, 0.5, 7)
+    bends = [waves(random, 4, 0.2, 0.7) for _ in directions]
+    shifts, frequency = random.uniform(-2, 2, 7), random.uniform(0.25, 0.6, 7)
+    widths = random.uniform(0.12, 0.3, 7)
+
+    def height(x: Array, y: Array) -> Array:
+        total = np.zeros_like(x)
+        for angle, bend, shift, pitch, width in zip(directions, bends, shifts, frequency, widths, strict=True):
+            across = x * np.cos(angle) + y * np.sin(angle) + 0.35 * bend(x, y) + shift
+            ridge = np.abs((across * pitch + 0.5) % 1.0 - 0.5) / pitch
+            presence = np.clip(0.5 + 0.6 * bend(0.6 * y, 0.6 * x), 0, 1.4)
+            total = total + (width / 0.2) * presence / np.cosh(ridge / (0.6 * width)) ** 2
+        return (relief * 0.055 * total).astype(np.float32)
+
+    return height
+
+
+def _rings(random: Random, relief: float) -> Height:
+    """Rings on still water round what stands in it, dying away outward, over a hardly moving surface."""
+    swell = waves(random, 10, 0.5, 1.6)
+
+    def height(x: Array, y: Array) -> Array:
+        r = np.hypot(x, y) * (1 + 0.015 * swell(x, y))
+        ring = np.sin(2 * np.pi * r / 0.17) * np.exp(-r / 1.1)
+        return np.asarray(relief * (0.0085 * ring + 0.0012 * swell(x, y)), np.float32)
+
+    return height
+
+
+def waves(random: Random, count: int, low: float, high: float) -> Height:
+    """A smooth random function of the plane: a sum of sines of frequencies low to high; deviation about 1."""
+    angle, frequency = random.uniform(0, 2 * np.pi, count), random.uniform(low, high, count)
+    phase = random.uniform(0, 2 * np.pi, count)
+    kx, ky = 2 * np.pi * frequency * np.cos(angle), 2 * np.pi * frequency * np.sin(angle)
+
+    def value(x: Array, y: Array) -> Array:
+        total = sum(np.sin(x * a + y * b + c) for a, b, c in zip(kx, ky, phase, strict=True))
+        return np.asarray(total * np.sqrt(2 / count), np.float32)
+
+    return value
+
+
+RELIEFS: dict[str, Callable[[Random, float], Height]] = {
+    "rings": _rings,
+    "ripples": _ripples,
+    "dunes": _dunes,
+    "drifts": _drifts,
+    "cloth": _cloth,
+}
+"""By a floor's `shape`; each takes a random generator and the `relief`, 1 as in nature."""
