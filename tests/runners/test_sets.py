@@ -11,7 +11,7 @@ from PIL import Image
 
 from pergai.cards.catalogue import load_catalogue
 from pergai.paths import packaged
-from pergai.runners.render import card, growth, props, stage, walls
+from pergai.runners.render import card, changes, growth, props, stage, walls
 from pergai.runners.render.camera import DecidedView, aim
 from pergai.runners.render.card import Card
 from pergai.runners.render.denoise import denoise
@@ -75,8 +75,9 @@ def test_there_is_no_preview_without_its_set() -> None:
     [
         walls.fluted(4.0, 2.0, 0.1), walls.fluted(4.0, 2.0, 0.1, hollow=True), walls.slats(4.0, 2.0, 0.16),
         walls.niche(1.6, 1.8, 0.5, (8.0, 4.0)), walls.panelled(6.0, 4.0, 1.6), walls.sweep(-4, 3, 1.2, 8, 10),
+        walls.vista(2.0, 8.0, 0.3),
     ],
-    ids=["fluted", "hollow", "slats", "niche", "panelled", "sweep"],
+    ids=["fluted", "hollow", "slats", "niche", "panelled", "sweep", "vista"],
 )  # fmt: skip
 def test_a_wall_is_a_sound_mesh(mesh: Mesh) -> None:
     sound(mesh)
@@ -91,6 +92,24 @@ def test_a_niche_is_closed_at_its_back() -> None:
         a, b, c = (back[:, k] - point for k in range(3))
         turns = np.stack([p[:, 0] * q[:, 1] - p[:, 1] * q[:, 0] for p, q in ((a, b), (b, c), (c, a))])
         assert ((turns >= -1e-6).all(axis=0) | (turns <= 1e-6).all(axis=0)).any(), point
+
+
+@pytest.mark.parametrize("name", ["garden", "meadow", "forest"])
+def test_a_picture_of_the_distance_is_out_of_focus_and_comes_again_without_a_seam(name: str, tmp_path: Path) -> None:
+    """Its foot is darker than its top: grass and undergrowth below, light between the crowns above."""
+    picture = painted(name, "#a8c45c", "#2f4a22", tmp_path, 256)["colour"].astype(float)
+    aside, seam = np.abs(np.diff(picture, axis=1)).mean(), np.abs(picture[:, 0] - picture[:, -1]).mean()
+    assert seam < 2 * aside
+    assert np.abs(np.diff(picture, axis=0)).max() < 0.3 * np.ptp(picture), "no edge is sharp"
+    assert picture.std() > 20
+    assert picture[-32:].mean() > picture[:32].mean() + 5
+
+
+def test_before_a_vista_hangs_paper_when_a_colour_is_asked_for() -> None:
+    lawn = check(SCENES["lawn"])
+    teal, tinted = (changes.painted(lawn, "backdrop", "#008080", strength).backdrop for strength in (1.0, 0.3))
+    assert (teal.kind, teal.material, teal.colour) == ("wall", "paper", "#008080")
+    assert (tinted.kind, tinted.material) == ("vista", "garden")
 
 
 def test_a_petal_is_deep_at_its_foot(tmp_path: Path) -> None:

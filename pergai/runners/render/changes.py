@@ -33,9 +33,11 @@ def shaded(colour: str, shade: Mapping[str, float]) -> str:
 
 def painted(photo_set: PhotoSet, part: Part, colour: str, strength: float = 1.0) -> PhotoSet:
     """One part in another colour; with a strength below 1 only tinted, above 1 in a stronger colour. A sweep without a finish
-    of its own is one piece with the floor: the floor is painted."""
+    of its own is one piece with the floor: the floor is painted. Before a vista hangs paper."""
     if part == "backdrop" and (one_piece(photo_set) or photo_set.backdrop.kind == "none"):
         part = "floor"
+    if part == "backdrop" and photo_set.backdrop.kind == "vista" and strength >= 1:
+        photo_set = laid(photo_set, part, {"material": "paper"})
     finish: Floor | Backdrop | Stand = getattr(photo_set, part)
     if strength < 1:
         rgb = srgb(_colour(finish)) * (1 - strength) + srgb(colour) * strength
@@ -93,7 +95,7 @@ def laid(photo_set: PhotoSet, part: Part, finish: Mapping[str, Any]) -> PhotoSet
         floor = msgspec.structs.replace(apart.floor, shape=str(finish.get("shape", "flat")), **own)
         return msgspec.structs.replace(apart, floor=floor)
     if part == "backdrop":
-        kind = "wall" if photo_set.backdrop.kind in {"sweep", "sky", "none"} else photo_set.backdrop.kind
+        kind = "wall" if photo_set.backdrop.kind in {"sweep", "vista", "sky", "none"} else photo_set.backdrop.kind
         own["kind"] = finish.get("hung", kind)
         return msgspec.structs.replace(photo_set, backdrop=msgspec.structs.replace(photo_set.backdrop, **own))
     raised = "cylinder" if photo_set.stand.kind == "none" else photo_set.stand.kind

@@ -100,6 +100,9 @@ MATERIALS: dict[str, Material] = {
     "citrus": Material("#ef8f1d", "#f7b64a", 1.0, 0.3, 0.5, fitted=True),
     "leaf": Material("#4f7138", "#2d4a22", 1.0, 0.45, 0.5, thin=0.45, fitted=True),
     "petal": Material("#f1c9d0", "#d99aa8", 1.0, 0.7, 0.2, thin=0.5, fitted=True),
+    "garden": Material("#a8c45c", "#2f4a22", 1.0, matt=True, fitted=True),
+    "meadow": Material("#b9c873", "#4a6636", 1.0, matt=True, fitted=True),
+    "forest": Material("#9fb95a", "#24361c", 1.0, matt=True, fitted=True),
     "glow": Material("#ffd9a0", "#ffd9a0", 0.0),
 }
 

@@ -20,7 +20,7 @@ MaterialName = Literal[
     "paper", "plaster", "concrete", "marble", "wood", "linen", "velvet", "silk", "sand", "snow", "stone", "terrazzo",
     "ceramic", "lacquer", "acrylic", "gold", "copper", "steel", "chrome", "glass", "frosted", "water", "leaf", "petal",
     "moss", "asphalt", "tiles", "leather", "glow", "planks", "travertine", "herringbone", "pool", "kraft", "brick", "denim",
-    "gingham", "citrus",
+    "gingham", "citrus", "garden", "meadow", "forest",
 ]  # fmt: skip
 
 
@@ -58,9 +58,12 @@ class Floor(Finish, frozen=True, kw_only=True):
 class Backdrop(Finish, frozen=True, kw_only=True):
     """What is behind the product."""
 
-    kind: Literal["sweep", "wall", "corner", "curtain", "fluted", "slats", "niche", "panelled", "sky", "none"] = "sweep"
+    kind: Literal[
+        "sweep", "wall", "corner", "curtain", "fluted", "slats", "niche", "panelled", "vista", "sky", "none"
+    ] = "sweep"
     """`sweep` is the floor's own surface curving up (its finish is the floor's when none is given); `fluted` has half-round
-    ribs, `slats` are upright battens, `niche` a round-headed recess, `panelled` a moulding. `scale` is theirs too."""
+    ribs, `slats` are upright battens, `niche` a round-headed recess, `panelled` a moulding, `vista` is a
+    picture of the far distance out of focus: of the material `garden`, `meadow` or `forest`. `scale` is theirs too."""
     distance: float = 3.0
     top: str = ""
     """`sky`: the colour overhead; `colour` is the one at the horizon."""

@@ -16,8 +16,11 @@ from pergai.runners.render.card import Card
 from pergai.runners.render.geometry import Mesh
 from pergai.runners.render.materials import Surface, Texture, surface
 from pergai.runners.render.spec import Backdrop, Finish, Light, PhotoSet
+from pergai.runners.render.vistas import ASPECT
 
 Random = np.random.Generator
+VISTA_HEIGHT = 2.4
+"""Units."""
 Solid = tuple[Mesh, Surface]
 
 
@@ -143,6 +146,10 @@ def _backdrop(photo_set: PhotoSet, lift: float, random: Random, cache: Path) -> 
         )
     elif backdrop.kind == "corner":
         finish, mesh = backdrop, _corner(backdrop)
+    elif backdrop.kind == "vista":
+        high = VISTA_HEIGHT * backdrop.scale
+        picture = walls.vista(high, high * ASPECT, float(random.random()))
+        finish, mesh = backdrop, g.moved(picture, (0, backdrop.distance, 0))
     elif backdrop.kind in _WALLS:
         finish, mesh = backdrop, g.moved(_WALLS[backdrop.kind](backdrop.scale), (0, backdrop.distance, 0))
     else:

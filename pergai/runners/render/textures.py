@@ -28,6 +28,7 @@ from pergai.runners.render.minerals import (
 )
 from pergai.runners.render.noise import Field, Maps, Noise, blend, ramp, warp
 from pergai.runners.render.organics import citrus, herringbone, kraft, leaf, leather, moss, paper, petal, planks, wood
+from pergai.runners.render.vistas import forest, garden, meadow
 
 Painter = Callable[[Noise, Field, Field], Maps]
 
@@ -65,6 +66,7 @@ PAINTERS: dict[str, Painter] = {
     "leather": leather, "sand": sand, "snow": snow, "stone": stone, "asphalt": asphalt, "terrazzo": terrazzo,
     "tiles": tiles, "moss": moss, "water": water, "steel": brushed, "pool": caustics, "kraft": kraft, "brick": brick,
     "denim": denim, "gingham": gingham, "citrus": citrus, "leaf": leaf, "petal": petal,
+    "garden": garden, "meadow": meadow, "forest": forest,
 }  # fmt: skip
 
 

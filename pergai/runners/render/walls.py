@@ -148,6 +148,19 @@ def _ribbon(a: npt.NDArray[Any], b: npt.NDArray[Any], ya: float, yb: float, smoo
     return sheet(strip.astype(np.float32), uv.astype(np.float32), smooth=smooth)
 
 
+def vista(height: float, period: float, start: float) -> Mesh:
+    """A wall in the plane y = 0 for a picture `height` units high that comes again every `period` units from `start` of it on;
+    above and below it the picture's last and first rows go on. uv run 0-1 over the picture. It takes light as the slopes and
+    the sky that it shows would, from above too."""
+    x, z = np.array([-40.0, 40.0]), np.array([-8.0, 0.0, height, 30.0])
+    u, v = x / period + start, np.array([0.001, 0.001, 0.999, 0.999])
+    points = np.stack([*np.broadcast_arrays(x[None], 0.0, z[:, None])], -1)
+    uv = np.stack(np.broadcast_arrays(u[None], v[:, None]), -1)
+    wall = sheet(points.astype(np.float32), uv.astype(np.float32), smooth=False)
+    lit = np.array([0.0, -(0.5**0.5), 0.5**0.5], np.float32)
+    return replace(wall, normals=np.tile(lit, (len(wall.vertices), 1)))
+
+
 def curtain(width: float, height: float, depth: float, folds: float, random: np.random.Generator) -> Mesh:
     """Cloth hanging in the plane y = 0 in soft folds of unequal width."""
     x = np.linspace(-width / 2, width / 2, int(width * 90))

@@ -1,0 +1,134 @@
+"""Painters of pictures: the green distance as an open lens sees it. They wrap round from left to right only."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import fft
+
+from pergai.runners.render.noise import Field, Maps, Noise, blend, ramp
+
+ASPECT = 4.0
+"""Width of what a picture shows over its height."""
+WHITE = np.ones(3, np.float32)
+
+
+def garden(noise: Noise, sunlit: Field, shade: Field) -> Maps:
+    """Shrubs in two rows behind a lawn, one with white flowers, crowns above them, the sky between."""
+    up = _up(noise)
+    picture = _sky(noise, sunlit, 0.9)
+    picture = _before(picture, *_crowns(noise, sunlit, shade, up, foot=0.42, top=1.02, gaps=0.75, far=0.3), 0.020)
+    picture = _before(picture, *_crowns(noise, sunlit, shade, up, foot=0.16, top=0.50, gaps=0.1, far=0.1), 0.016)
+    shrubs, cover = _crowns(noise, sunlit, shade, up, foot=0.1, top=0.27, gaps=0.0, far=0.0)
+    flowers = ramp(noise.fine(1.6) + 0.7 * _cloud(noise, 0.44, 2.0), 2.6, 3.4)
+    picture = _before(picture, blend(shrubs, 0.95 * WHITE, flowers), cover, 0.012)
+    return Maps(np.clip(_lawn(noise, picture, sunlit, shade, up, 0.13), 0, 1))
+
+
+def meadow(noise: Noise, sunlit: Field, shade: Field) -> Maps:
+    """Open grassland in the sun that ends at a line of round trees, much sky."""
+    up = _up(noise)
+    picture = _sky(noise, sunlit, 1.0)
+    picture = _before(picture, *_crowns(noise, sunlit, shade, up, foot=0.26, top=0.78, gaps=0.2, far=0.4), 0.020)
+    picture = _before(picture, *_crowns(noise, sunlit, shade, up, foot=0.24, top=0.46, gaps=0.1, far=0.12), 0.018)
+    return Maps(np.clip(_lawn(noise, picture, sunlit, shade, up, 0.27), 0, 1))
+
+
+def forest(noise: Noise, sunlit: Field, shade: Field) -> Maps:
+    """Trunks, near ones and far ones, undergrowth in the shade, light that falls through the leaves."""
+    up = _up(noise)
+    glade = np.exp(-(((up - 0.55) / 0.3) ** 2)) * (1 + 0.5 * _cloud(noise, 0.8, 3.0))
+    picture = blend(blend(shade, sunlit, np.clip(0.35 + 0.5 * glade, 0, 1)), WHITE, np.clip(0.5 * glade, 0, 0.7))
+    picture = _lens(picture, 0.05)
+    for count, wide, light, blur in ((16, 0.006, 0.55, 0.03), (7, 0.012, 0.28, 0.022)):
+        leaves = _crowns(noise, sunlit, shade, up, foot=-0.2, top=1.3, gaps=1.5, far=0.5 * light)
+        picture = _before(picture, *leaves, blur)
+        picture = _before(picture, *_trunks(noise, sunlit, shade, count, wide, light), blur)
+    leaves = _crowns(noise, sunlit, shade, up, foot=0.62, top=1.4, gaps=0.9, far=0.0)
+    picture = _before(picture, *leaves, 0.034)
+    picture = _before(picture, *_crowns(noise, sunlit, shade, up, foot=-0.1, top=0.3, gaps=0.2, far=0.0), 0.02)
+    return Maps(np.clip(picture, 0, 1))
+
+
+def _cloud(noise: Noise, scale: float, roughness: float) -> Field:
+    """A cloud that is as wide as high in the picture; `scale` in heights of it."""
+    return noise.cloud(scale / ASPECT, roughness, (1.0, 1 / ASPECT))
+
+
+def _up(noise: Noise) -> Field:
+    """Height over the foot of the picture, 0-1."""
+    return noise.grid()[1]
+
+
+def _sky(noise: Noise, sunlit: Field, light: float) -> Field:
+    haze = np.clip(1.1 - 0.5 * _up(noise), 0, 1)
+    return blend(light * WHITE, 0.85 * WHITE + 0.1 * sunlit, haze)
+
+
+def _crowns(
+    noise: Noise, sunlit: Field, shade: Field, up: Field, *, foot: float, top: float, gaps: float, far: float
+) -> tuple[Field, Field]:
+    """Foliage between two heights: its colours, and how much of what is behind it covers. It is made of round masses of many
+    sizes, each lit from above on the left and dark below; `gaps` is how much light comes through, `far` how pale the air
+    between makes it."""
+    mass = _cloud(noise, 0.44, 2.2)
+    outline = top - 0.16 * (top - foot) * (1 - _cloud(noise, 0.6, 2.4))
+    lobes = mass + 0.6 * _cloud(noise, 0.12, 1.8)
+    leaves = lobes + 0.7 * _cloud(noise, 0.04, 1.2)
+    inside = 8 * (outline - up) / max(top - foot, 0.1) + 0.8 * leaves
+    cover = ramp(inside.astype(np.float32), 0.0, 0.7)
+    cover = cover * ramp(np.asarray(leaves + 2.6 - 2.2 * gaps, np.float32), 0.0, 0.5)
+    n = noise.size
+    light = lobes - np.roll(lobes, (-n // 40, n // 90), axis=(0, 1))
+    tone = 0.42 + 0.24 * light + 0.10 * mass + 0.16 * noise.fine(1.2) + 0.25 * (up - foot) / max(top - foot, 0.1)
+    glint = ramp(np.asarray(noise.fine(1.2) + 0.5 * light, np.float32), 2.2, 3.4)
+    colour = blend(0.75 * shade, sunlit, np.clip(tone - 0.1, 0, 1))
+    colour = blend(colour, 0.35 * sunlit + 0.65 * WHITE, np.clip(0.8 * glint, 0, 1))
+    return blend(colour, 0.72 * WHITE + 0.2 * sunlit, np.full_like(cover, far)), cover
+
+
+def _trunks(noise: Noise, sunlit: Field, shade: Field, count: int, wide: float, light: float) -> tuple[Field, Field]:
+    """Stems that reach from the ground out of the picture, lit along their left."""
+    x, y = noise.grid()
+    cover, lit = np.zeros_like(x), np.zeros_like(x)
+    for k in range(count):
+        middle = (k + float(noise.random.uniform(0.15, 0.85))) / count
+        lean, half = float(noise.random.normal(0, 0.02)), wide * float(noise.random.uniform(0.6, 1.4))
+        off = (x - middle - lean * y + 0.5) % 1 - 0.5
+        aside = (off / (half * (1.15 - 0.3 * y))).astype(np.float32)
+        inside = (np.abs(aside) < 1).astype(np.float32)
+        cover = np.maximum(cover, inside)
+        lit = np.where(inside > 0, 1 - ramp(aside, -1.0, 0.2), lit)
+    light_on_bark = np.clip(0.75 * lit + 0.08 * noise.fine(1.0), 0, 1).astype(np.float32)
+    bark = blend(0.35 * shade, 0.5 * sunlit + 0.12, light_on_bark)
+    return blend(bark, 0.5 * WHITE + 0.3 * sunlit, np.full_like(x, 0.55 * light)), cover
+
+
+def _lawn(noise: Noise, picture: Field, sunlit: Field, shade: Field, up: Field, top: float) -> Field:
+    """Grass that runs to the foot of what stands behind it, with shadows lying across."""
+    lying = noise.cloud(0.5, 2.2, (0.6, 3.0))
+    tone = 0.72 + 0.22 * lying + 0.05 * noise.cloud(0.03, 1.4, (0.3, 1.0))
+    colour = blend(shade, sunlit, np.clip(tone, 0, 1))
+    colour = blend(colour, 0.6 * sunlit + 0.4 * WHITE, np.clip(0.5 * ramp(lying, 0.0, 2.0), 0, 1))
+    edge = ramp(top + 0.012 * noise.cloud(0.3, 2.2) - up, -0.004, 0.02)
+    return _before(picture, colour, edge.astype(np.float32), 0.016)
+
+
+def _before(picture: Field, colour: Field, cover: Field, radius: float) -> Field:
+    """What stands in front of a picture, blurred by itself."""
+    seen = _lens(cover[..., None], radius)
+    hue = _lens(colour * cover[..., None], radius) / np.maximum(seen, 1e-3)
+    return (picture * (1 - seen) + hue * seen).astype(np.float32)
+
+
+def _lens(picture: Field, radius: float) -> Field:
+    """Every point spread evenly over a disc of a radius in heights of the picture; what lies beyond its foot and its top
+    looks like the edge."""
+    n = len(picture)
+    pad = int(np.ceil(radius * n)) + 1
+    tall = np.pad(picture, ((pad, pad), (0, 0), (0, 0)), mode="edge")
+    rows = len(tall)
+    dy, dx = fft.fftfreq(rows, 1 / rows)[:, None], fft.fftfreq(n, 1 / n)[None]
+    disc = np.clip(1 + radius * n - np.hypot(dy, dx * ASPECT), 0, 1)
+    spread = fft.rfft2(disc / disc.sum())[..., None] * fft.rfft2(tall, axes=(0, 1))
+    blurred: Field = fft.irfft2(spread, s=tall.shape[:2], axes=(0, 1))[pad : pad + n].astype(np.float32)
+    return blurred
