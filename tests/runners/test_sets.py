@@ -15,9 +15,10 @@ from pergai.runners.render import card, changes, growth, props, stage, walls
 from pergai.runners.render.camera import DecidedView, aim
 from pergai.runners.render.card import Card
 from pergai.runners.render.denoise import denoise
+from pergai.runners.render.develop import bokeh_band, with_bokeh
 from pergai.runners.render.geometry import Mesh
 from pergai.runners.render.materials import MATERIALS, painted, surface
-from pergai.runners.render.spec import Finish, Floor, PhotoSet, Prop, Stand, check
+from pergai.runners.render.spec import Bokeh, Finish, Floor, PhotoSet, Prop, Stand, check
 
 SCENES = load_catalogue().scenes
 GREEN = {"type": "rgb", "value": [0.0, 1.0, 0.0]}
@@ -151,6 +152,18 @@ def test_a_horizon_out_of_focus_is_smooth_though_its_guide_was_looked_at_only_a_
 
     kept, mended = (unrest(denoise(colour, albedo, blurred=blurred)) for blurred in (False, True))
     assert mended < 0.5 * kept
+
+
+@pytest.mark.parametrize("pitch", [4.0, 14.0])
+def test_the_lights_of_a_city_lie_between_its_skyline_and_the_edge_of_the_floor(pitch: float) -> None:
+    photo_set = PhotoSet(floor=Floor(depth=0.9), bokeh=Bokeh(count=60, size=0.01, skyline=2.0))
+    view = aim(200, 200, (100, 168), 100, pitch, 5.5)
+    band = bokeh_band(photo_set, view)
+    lit = with_bokeh(np.zeros((200, 200, 3), np.float32), photo_set.bokeh, 1.0, np.random.default_rng(3), band)
+    rows = np.flatnonzero(lit.any(axis=(1, 2)))
+    far = np.array([0.0, 1e6, 1e6 * np.tan(np.radians(2.0))])
+    assert rows.min() >= view.project(far)[1] - 4
+    assert rows.max() <= view.project((0.0, 0.9, 0.0))[1] + 1
 
 
 def _props(photo_set: PhotoSet, cards: list[Card], view: DecidedView, cache: Path) -> list[Mesh]:

@@ -8,8 +8,9 @@ from scipy import ndimage
 
 from pergai.imaging.composite import continue_behind
 from pergai.imaging.picture import RGB, Alpha
+from pergai.runners.render.camera import View
 from pergai.runners.render.colour import LUMINANCE, from_linear, linear
-from pergai.runners.render.spec import Bokeh, Look
+from pergai.runners.render.spec import Bokeh, Look, PhotoSet
 
 Floats = npt.NDArray[np.float32]
 
@@ -82,17 +83,31 @@ def _inset(shape: tuple[int, ...], share: float) -> Floats:
     return np.clip(near / (share * min(height, width)), 0, 1).astype(np.float32)
 
 
-def with_bokeh(colour: Floats, bokeh: Bokeh, level: float, random: np.random.Generator) -> Floats:
-    """Discs of light far out of focus, added to linear light. `level` is the light of a white surface."""
+def bokeh_band(photo_set: PhotoSet, view: View) -> tuple[float, float]:
+    """Between which heights the middles of points of light far behind the product lie, 0 top - 1 bottom."""
+    bokeh = photo_set.bokeh
+    if not bokeh.skyline:
+        return -0.05, bokeh.lowest
+    rise = float(np.tan(np.radians(view.pitch + bokeh.skyline)))
+    highest = max((view.centre[1] - view.focal * rise) / view.height, -0.05)
+    edge = float(view.project((0.0, photo_set.floor.depth, 0.0))[1]) / view.height
+    return highest, max(edge - bokeh.size, highest)
+
+
+def with_bokeh(
+    colour: Floats, bokeh: Bokeh, level: float, random: np.random.Generator, band: tuple[float, float]
+) -> Floats:
+    """Discs of light far out of focus, added to linear light. `level` is the light of a white surface; `band` as of
+    `bokeh_band`."""
     if not bokeh.count:
         return colour
     height, width = colour.shape[:2]
     out = colour.copy()
     for _ in range(bokeh.count):
         radius = bokeh.size * height * float(random.uniform(0.55, 1.25))
-        x, y = float(random.uniform(-0.05, 1.05)) * width, float(random.uniform(-0.05, bokeh.lowest)) * height
+        x, y = float(random.uniform(-0.05, 1.05)) * width, float(random.uniform(*band)) * height
         rgb = np.asarray(linear(bokeh.colours[int(random.integers(len(bokeh.colours)))]), np.float32)
-        power = bokeh.power * level * float(random.uniform(0.12, 0.75)) * (1 - 0.5 * max(y / height, 0) / bokeh.lowest)
+        power = bokeh.power * level * float(random.uniform(0.12, 0.75)) * (1 - 0.5 * max(y / height, 0) / band[1])
         x0, x1 = max(int(x - radius - 3), 0), min(int(x + radius + 4), width)
         y0, y1 = max(int(y - radius - 3), 0), min(int(y + radius + 4), height)
         if x0 >= x1 or y0 >= y1:

@@ -26,7 +26,8 @@ TEXTURE_SIZE = 2048
 FITTED_SIZE = 512
 """Of a texture that is a picture of one small thing."""
 REVISION = 7
-"""Counts up when a painter changes, so that old cached textures are not used."""
+REVISIONS = {"leather": 8}
+"""Count up when painters change, all or one, so that old cached textures are not used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,7 @@ MATERIALS: dict[str, Material] = {
     "herringbone": Material("#c39a6b", "#7a5230", 3.2, 0.4, 0.45),
     "linen": Material("#e3dccd", "#a89a82", 1.6, 0.9, 0.2, principled={"sheen": 0.4}),
     "velvet": Material("#7a1f2d", "#2f0a10", 1.8, 0.9, 0.2, principled={"sheen": 1.0, "sheen_tint": 0.6}),
-    "silk": Material("#d9b8a8", "#a57f70", 1.4, 0.34, 0.5, principled={"sheen": 0.6, "sheen_tint": 0.5}),
+    "silk": Material("#d9b8a8", "#a57f70", 1.4, 0.36, 0.5, principled={"metallic": 0.45, "sheen": 0.4}),
     "leather": Material("#7a4a2b", "#3f2313", 1.8, 0.45, 0.5),
     "sand": Material("#e6cfa6", "#b08f60", 1.6, matt=True),
     "snow": Material("#f5f8fc", "#d5e0ee", 1.6, 0.65, 0.4),
@@ -173,7 +174,7 @@ def painted(name: str, colour: str, accent: str, cache: Path, size: int = TEXTUR
 
     Painted once for all colours and kept in the cache (see `textures.mixture`).
     """
-    key = hashlib.sha256(f"{name} {size} {REVISION}".encode()).hexdigest()[:20]
+    key = hashlib.sha256(f"{name} {size} {REVISIONS.get(name, REVISION)}".encode()).hexdigest()[:20]
     path = cache / "textures" / f"{name}-{key}.npz"
     try:
         with np.load(path) as kept:

@@ -95,18 +95,24 @@ def kraft(noise: Noise, base: Field, dark: Field) -> Maps:
 
 
 def leather(noise: Noise, base: Field, dark: Field) -> Maps:
-    """Pebbled hide: soft cushions of two sizes with creases between them, worn shiny on top."""
-    bend_x, bend_y = noise.cloud(0.05, 2.2) * 0.006, noise.cloud(0.05, 2.2) * 0.006
-    crease = np.zeros_like(bend_x)
-    for count, weight in ((2600, 0.85), (9000, 0.5)):
-        distance, _ = noise.cells(count, 2)
-        gap = warp((distance[..., 1] - distance[..., 0]).astype(np.float32), bend_x, bend_y)
-        crease = np.maximum(crease, weight * (1 - ramp(gap, 0.0, 0.34)))
-    crease = ndimage.gaussian_filter(crease, 1.2, mode="wrap")
-    patch = noise.cloud(0.25, 2.2)
-    colour = blend(base, dark, np.clip(0.55 * crease + 0.14 * ramp(patch, -2, 2) + 0.02 * noise.fine(1.0), 0, 1))
-    relief = -0.0009 * crease + 0.0004 * noise.cloud(0.05, 2.4)
-    return Maps(np.clip(colour, 0, 1), np.clip(0.36 + 0.3 * crease, 0, 1), relief.astype(np.float32))
+    """Full-grain hide: low round pebbles of unequal size with fine creases between them, paler and shinier where it is worn,
+    over broad clouds of the dye."""
+    bend_x, bend_y = noise.cloud(0.05, 2.2) * 0.004, noise.cloud(0.05, 2.2) * 0.004
+    dome, crease = np.zeros_like(bend_x), np.zeros_like(bend_x)
+    for count, weight in ((5200, 0.65), (15000, 0.35)):
+        distance, index = noise.cells(count, 2)
+        size = noise.random.uniform(0.7, 1.3, count).astype(np.float32)[index]
+        gap = warp((distance[..., 1] - distance[..., 0]) * size, bend_x, bend_y)
+        dome += weight * np.sqrt(np.clip(gap, 0, 1))
+        crease += weight * (1 - ramp(gap, 0.0, 0.22))
+    dome = ndimage.gaussian_filter(dome, 1.6, mode="wrap")
+    crease = ndimage.gaussian_filter(crease, 1.0, mode="wrap")
+    dye = noise.cloud(0.3, 2.4)
+    tone = 0.38 + 0.30 * crease + 0.13 * dye - 0.12 * dome + 0.015 * noise.fine(1.0)
+    colour = blend(base, dark, np.clip(tone, 0, 1))
+    relief = 0.0006 * dome + 0.0004 * noise.cloud(0.06, 2.6)
+    roughness = np.clip(0.42 + 0.30 * crease - 0.10 * dome + 0.03 * dye, 0, 1)
+    return Maps(np.clip(colour, 0, 1), roughness, relief.astype(np.float32))
 
 
 def moss(noise: Noise, base: Field, dark: Field) -> Maps:

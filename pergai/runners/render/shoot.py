@@ -164,7 +164,8 @@ def ground(plan: Plan, light: Light) -> Floats:
     random = np.random.default_rng([plan.seed, 11])
     colour = continue_behind(light.colour, plan.hidden)
     white = lights.level(plan.photo_set)
-    colour = develop.with_bokeh(colour, plan.photo_set.bokeh, white, random)
+    band = develop.bokeh_band(plan.photo_set, plan.take.view)
+    colour = develop.with_bokeh(colour, plan.photo_set.bokeh, white, random, band)
     picture = develop.tone(colour, look, white)
     if light.detail is None:
         picture = enlarged(picture, width, height)

@@ -159,6 +159,8 @@ class Bokeh(Part, frozen=True, kw_only=True):
     power: float = 1.0
     lowest: float = 0.6
     """How far down they reach, 0 top - 1 bottom."""
+    skyline: float = 0.0
+    """Degrees above the horizon: they lie between there and the floor's far edge, as a city's do. 0: down to `lowest`."""
 
 
 class Look(Part, frozen=True, kw_only=True):

@@ -49,19 +49,23 @@ def _drifts(random: Random, relief: float) -> Height:
 
 
 def _cloth(random: Random, relief: float) -> Height:
-    """Cloth laid down loosely: long soft folds of several directions and widths, each dying away along its length."""
-    directions = random.normal(0, 0.5, 7)
-    bends = [waves(random, 4, 0.2, 0.7) for _ in directions]
-    shifts, frequency = random.uniform(-2, 2, 7), random.uniform(0.25, 0.6, 7)
-    widths = random.uniform(0.12, 0.3, 7)
+    """Cloth laid down loosely: long folds, most of them the way it was pulled, steeper on one side, each dying away along its
+    length; between them it is a little slack."""
+    lie = random.choice([-1, 1]) * random.uniform(0.5, 0.8)
+    angles = lie + random.normal(0, [0.16] * 5 + [0.7] * 4)
+    widths = np.concatenate([random.uniform(0.11, 0.24, 5), random.uniform(0.08, 0.12, 4)])
+    bends, fades = ([waves(random, 4, low, 3 * low) for _ in angles] for low in (0.06, 0.15))
+    shifts, pitches = random.uniform(-2, 2, 9), random.uniform(0.3, 0.7, 9)
+    slack = waves(random, 9, 0.7, 2.2)
 
     def height(x: Array, y: Array) -> Array:
-        total = np.zeros_like(x)
-        for angle, bend, shift, pitch, width in zip(directions, bends, shifts, frequency, widths, strict=True):
-            across = x * np.cos(angle) + y * np.sin(angle) + 0.35 * bend(x, y) + shift
-            ridge = np.abs((across * pitch + 0.5) % 1.0 - 0.5) / pitch
-            presence = np.clip(0.5 + 0.6 * bend(0.6 * y, 0.6 * x), 0, 1.4)
-            total = total + (width / 0.2) * presence / np.cosh(ridge / (0.6 * width)) ** 2
+        total = 0.12 * slack(x, y)
+        for angle, width, bend, fade, shift, pitch in zip(angles, widths, bends, fades, shifts, pitches, strict=True):
+            across = x * np.cos(angle) + y * np.sin(angle) + 0.22 * bend(x, y) + shift
+            ridge = ((across * pitch + 0.5) % 1.0 - 0.5) / pitch
+            slope = np.where(ridge > 0, 0.45, 0.8) * width
+            presence = np.clip(0.35 + 0.8 * fade(x, y), 0, 1.5)
+            total = total + (width / 0.2) * presence / np.cosh(ridge / slope) ** 2
         return (relief * 0.055 * total).astype(np.float32)
 
     return height
