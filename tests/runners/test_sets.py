@@ -113,6 +113,15 @@ def test_before_a_vista_hangs_paper_when_a_colour_is_asked_for() -> None:
     assert (tinted.kind, tinted.material) == ("vista", "garden")
 
 
+def test_the_beads_of_a_strand_touch_and_do_not_overlap() -> None:
+    strand = props.build(Prop(kind="strand", size=(0.05, 0.85, 0.5)), np.random.default_rng(1))
+    beads = strand.vertices.reshape(-1, 32 // 2 * 33, 3).mean(axis=1)
+    apart = np.linalg.norm(beads[:, None] - beads[None], axis=-1) + np.eye(len(beads))
+    assert len(beads) > 15
+    assert apart.min() > 0.095
+    assert np.median(apart.min(axis=1)) < 0.11
+
+
 def test_a_petal_is_deep_at_its_foot(tmp_path: Path) -> None:
     """The first row of a fitted picture is where v is 0: the foot of the mesh."""
     picture = painted("petal", "#ffffff", "#000000", tmp_path, 256)["colour"].astype(float)

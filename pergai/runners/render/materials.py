@@ -26,7 +26,7 @@ TEXTURE_SIZE = 2048
 FITTED_SIZE = 512
 """Of a texture that is a picture of one small thing."""
 REVISION = 7
-REVISIONS = {"leather": 8}
+REVISIONS = {"leather": 8, "sand": 8}
 """Count up when painters change, all or one, so that old cached textures are not used."""
 
 
@@ -104,6 +104,7 @@ MATERIALS: dict[str, Material] = {
     "garden": Material("#a8c45c", "#2f4a22", 1.0, matt=True, fitted=True),
     "meadow": Material("#b9c873", "#4a6636", 1.0, matt=True, fitted=True),
     "forest": Material("#9fb95a", "#24361c", 1.0, matt=True, fitted=True),
+    "pearl": Material("#f5ede6", "#ead8d2", 0.0, 0.2, 0.8, principled={"metallic": 0.3, "clearcoat": 1.0}),
     "glow": Material("#ffd9a0", "#ffd9a0", 0.0),
 }
 

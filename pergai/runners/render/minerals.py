@@ -66,13 +66,13 @@ def plaster(noise: Noise, base: Field, dark: Field) -> Maps:
 
 def sand(noise: Noise, base: Field, dark: Field) -> Maps:
     """Grains of several colours."""
-    grains = noise.fine(0.75)
-    specks = ramp(noise.fine(0.7), 2.0, 2.7)
-    light = ramp(noise.fine(0.7), 1.9, 2.8)
+    grains = 0.6 * noise.fine(0.75) + 0.8 * noise.fine(1.7)  # those that a picture of 1024 pixels can show, too
+    specks = ramp(noise.fine(1.3), 2.0, 2.7)
+    light = ramp(noise.fine(1.3), 1.9, 2.8)
     drift = noise.cloud(0.2, 1.8)
-    colour = blend(base, dark, np.clip(0.34 + 0.15 * grains + 0.10 * drift, 0, 1))
-    colour = blend(blend(colour, dark * 0.5, specks * 0.55), np.minimum(base * 1.12, 1), light * 0.6)
-    relief = 0.00045 * grains + 0.0012 * noise.cloud(0.03, 1.6)
+    colour = blend(base, dark, np.clip(0.34 + 0.17 * grains + 0.05 * drift, 0, 1))
+    colour = blend(blend(colour, dark * 0.5, specks * 0.6), np.minimum(base * 1.12, 1), light * 0.6)
+    relief = 0.0006 * grains + 0.0012 * noise.cloud(0.03, 1.6)
     return Maps(np.clip(colour, 0, 1), np.full_like(grains, 0.92), relief.astype(np.float32))
 
 

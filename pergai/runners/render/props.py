@@ -349,6 +349,19 @@ def _conifer(prop: Prop, random: Random) -> Mesh:
     return trees.conifer(height, spread, random)
 
 
+def _strand(prop: Prop, random: Random) -> Mesh:
+    """A string of beads laid down in an open loop: their radius, the loop's width and its depth. It begins and ends at the
+    right, the ends apart."""
+    radius, width, depth = _size(prop, 1, 14, 8)[:3]
+    turn = np.linspace(0.25, 2 * np.pi - 0.55, 600)
+    wander = 1 + 0.1 * np.sin(3 * turn + random.uniform(0, 6)) + 0.05 * np.sin(5 * turn + random.uniform(0, 6))
+    path = np.stack([width / 2 * np.cos(turn) * wander, depth / 2 * np.sin(turn) * wander], -1)
+    along = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(path, axis=0), axis=1))])
+    stops = np.arange(0, along[-1], 2.1 * radius)
+    spots = np.stack([np.interp(stops, along, path[:, k]) for k in (0, 1)], -1)
+    return g.join([g.moved(g.ball(radius, 32), (*spot, 0)) for spot in spots])
+
+
 _MAKERS: dict[str, Maker] = {
     "sphere": _sphere, "block": _block, "cylinder": _cylinder, "arch": _arch, "panel": _panel, "disc": _disc,
     "ring": _ring, "slab": _block, "stairs": _stairs, "column": _column, "leaves": _leaf, "petals": _petal,
@@ -356,4 +369,5 @@ _MAKERS: dict[str, Maker] = {
     "gift": _gift, "ribbon": _ribbon, "tube": _tube, "wall": _wall, "book": _book, "cone": _cone, "berries": _berries,
     "maple": _maple, "pumpkin": _pumpkin, "stem": _stem, "slice": _slice, "beans": _bean, "ice": _ice, "vase": _vase,
     "bowl": _bowl, "flame": _flame, "bough": _bough, "blossom": _blossom, "lawn": _lawn, "shingle": _shingle, "conifer": _conifer,
+    "strand": _strand,
 }  # fmt: skip

@@ -149,7 +149,7 @@ def _backdrop(photo_set: PhotoSet, lift: float, random: Random, cache: Path) -> 
     elif backdrop.kind == "vista":
         high = VISTA_HEIGHT * backdrop.scale
         picture = walls.vista(high, high * ASPECT, float(random.random()))
-        finish, mesh = backdrop, g.moved(picture, (0, backdrop.distance, 0))
+        finish, mesh = backdrop, g.moved(picture, (0, backdrop.distance, backdrop.z))
     elif backdrop.kind in _WALLS:
         finish, mesh = backdrop, g.moved(_WALLS[backdrop.kind](backdrop.scale), (0, backdrop.distance, 0))
     else:

@@ -16,10 +16,10 @@ Height = Callable[[Array, Array], Array]
 def _ripples(random: Random, relief: float) -> Height:
     """Wind ripples in sand: asymmetric waves with forks, over gentle hummocks."""
     hummocks = waves(random, 6, 0.5, 1.4)
-    bend = waves(random, 8, 0.8, 2.2)
+    bend, forks = waves(random, 8, 0.2, 0.6), waves(random, 8, 1.0, 2.0)
 
     def height(x: Array, y: Array) -> Array:
-        phase = 2 * np.pi * (5.2 * y + 1.1 * x) + 2.4 * bend(x, y)
+        phase = 2 * np.pi * (5.2 * y + 1.1 * x) + 2.6 * bend(x, y) + 0.6 * forks(x, y)
         crest = (0.5 + 0.5 * np.sin(phase + 0.55 * np.sin(phase))) ** 1.3
         return np.asarray(
             relief * (0.022 * crest * (0.75 + 0.35 * hummocks(x, y)) + 0.035 * hummocks(y, x)), np.float32

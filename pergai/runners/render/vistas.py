@@ -105,8 +105,8 @@ def _trunks(noise: Noise, sunlit: Field, shade: Field, count: int, wide: float, 
 
 def _lawn(noise: Noise, picture: Field, sunlit: Field, shade: Field, up: Field, top: float) -> Field:
     """Grass that runs to the foot of what stands behind it, with shadows lying across."""
-    lying = noise.cloud(0.5, 2.2, (0.6, 3.0))
-    tone = 0.72 + 0.22 * lying + 0.05 * noise.cloud(0.03, 1.4, (0.3, 1.0))
+    lying = noise.cloud(0.5, 2.2, (0.6, 3.0)) * ramp(up, 0.0, 0.1)  # even at the foot, where it may go on
+    tone = 0.72 + 0.22 * lying + 0.05 * ramp(up, 0.0, 0.1) * noise.cloud(0.03, 1.4, (0.3, 1.0))
     colour = blend(shade, sunlit, np.clip(tone, 0, 1))
     colour = blend(colour, 0.6 * sunlit + 0.4 * WHITE, np.clip(0.5 * ramp(lying, 0.0, 2.0), 0, 1))
     edge = ramp(top + 0.012 * noise.cloud(0.3, 2.2) - up, -0.004, 0.02)
