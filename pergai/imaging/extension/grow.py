@@ -122,6 +122,7 @@ class Extension:
             light=self._survey.tint(ground.light(whole, -rim, depth, zoom)),
             home=ground.home(whole, -rim, depth, zoom),
             lines=np.array([line.at / zoom for line in ground.layers.lines], dtype=np.float32),
+            lead=ground.origin // zoom,
             keep_rows=ground.upright,
         )
         copies = quilt(bank, strip, block, self._rng)

@@ -26,7 +26,11 @@ STEP = 11.0
 """Levels of 255 that a line differs by from one of its sides to the other, at least."""
 STEADY = 0.78
 """Share of a line's length along which its step must be seen."""
-MOST = 8
+PLAIN = 1.75
+"""How much stronger a line must be than the best slant through the places around it: pebbles have one anywhere."""
+BESIDE = 0.25
+"""Which places those are, as a share of the border's length."""
+MOST = 16
 """Lines a border, at most."""
 
 
@@ -111,7 +115,7 @@ def _stack(steps: Pixels, both: Mask) -> tuple[npt.NDArray[np.float64], npt.NDAr
     """For each place along the border the strength of its best line, and the slant of that line."""
     along, depth = both.shape
     inwards = np.arange(depth)
-    best, slants = np.zeros(along), np.zeros(along)
+    best, slants, any_slant = np.zeros(along), np.zeros(along), np.zeros(along)
     for slant in SLANTS:
         rows = np.arange(along)[:, None] - np.rint(slant * (inwards + 0.5)).astype(int)[None, :]
         valid = (rows >= 0) & (rows < along)
@@ -124,12 +128,15 @@ def _stack(steps: Pixels, both: Mask) -> tuple[npt.NDArray[np.float64], npt.NDAr
         along_mean = np.einsum("tkc,tc->tk", line, mean / np.maximum(size, 1e-6)[:, None])
         steady = ((along_mean > 0.35 * size[:, None]) & valid).sum(axis=1) / np.maximum(count, 1)
         near = valid[:, : depth // 4].sum(axis=1)
-        score = np.where((count > 0.6 * depth) & (near > 0.5 * (depth // 4)) & (steady > STEADY), size * steady, 0.0)
+        size[count <= 0.6 * depth] = 0.0
+        any_slant = np.maximum(any_slant, size)
+        score = np.where((near > 0.5 * (depth // 4)) & (steady > STEADY), size * steady, 0.0)
         # Stacked along a slant, the same line is seen from beside too; the slant along which it is sharpest is its own.
         better = score > best
         best[better], slants[better] = score[better], slant
     peak = ndimage.maximum_filter1d(best, 5)
-    return np.where(best == peak, best, 0.0), slants
+    usual = ndimage.median_filter(any_slant, size=max(3, round(BESIDE * along)), mode="nearest")
+    return np.where((best == peak) & (peak > PLAIN * usual), best, 0.0), slants
 
 
 def _fit(band: Pixels, known: Mask, at: float, slant: float) -> Line | None:
@@ -165,7 +172,9 @@ def _fit(band: Pixels, known: Mask, at: float, slant: float) -> Line | None:
         at, slant = at + float(shift), slant - float(slope)
     seen = valid.sum(axis=0)
     profile = (straight * valid[..., None]).sum(axis=0) / np.maximum(seen, 1)[:, None]
-    step = float(np.sqrt(((profile[18:28].mean(axis=0) - profile[1:11].mean(axis=0)) ** 2).sum() / 3.0))
+    sides = [profile[part][seen[part] > 0] for part in (slice(1, 11), slice(18, 28))]
+    before, behind = (side.mean(axis=0) if len(side) else profile[14] for side in sides)
+    step = float(np.sqrt(((behind - before) ** 2).sum() / 3.0))
     projected = mean[middle] @ (total / size)
     width = size / max(float(projected.max()), 1e-3)
     return Line(at, slant, depth, float(np.clip(width, 1.0, 12.0)), step)

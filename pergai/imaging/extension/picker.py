@@ -16,6 +16,8 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from pergai.imaging.extension.marks import Wear, stand_out
+from pergai.imaging.extension.membrane import DARK, MIDDLING
+from pergai.imaging.extension.repeats import Repeats
 
 Detail = npt.NDArray[np.float32]
 """(…, 3): pixels minus light, in levels of 255."""
@@ -31,6 +33,11 @@ HOME = 12.0
 """What it costs a block of a varied scene to come from the other end of it, in best matches."""
 COURSE = 0.15
 """What it costs a block when a line runs through it a pixel beside its course, in best matches, squared pixels."""
+REPEATED = 6.0
+"""What it costs to show a piece again right beside its copy, in best matches."""
+OTHER = 10.0
+"""Squared difference of colour, levels of 255 under middling light, that costs a best match at the far end of a source: what
+is of another colour and does not lie at the border is another ground, however busy it is."""
 MARKED, MOST_MARKED, BESIDE_MARKED = 2.0, 10.0, 2.5
 """What it costs to show one mark again, and the most that marks may cost a block, and one at the border, in best
 matches: at the border nothing counts as much as to meet it."""
@@ -68,6 +75,8 @@ class Strip:
     """(along, overlap + depth): as the bank's, on the bank's rows."""
     lines: npt.NDArray[np.float32]
     """Where along the border the lines cross it, on the bank's rows, in order."""
+    lead: int
+    """Where along the strip the bank begins."""
     keep_rows: bool
     """Blocks should come from their own height: wall stays beside wall, ground beside ground."""
 
@@ -97,6 +106,7 @@ class Picker:
         self.index[p[:, 0], p[:, 1]] = np.arange(len(p))
         self.flat = np.ascontiguousarray(bank.detail.reshape(-1, 3))
         self.light = self._means(bank.light)
+        self.colour = _colour(self.light)
         power = (bank.detail**2).mean(axis=-1, keepdims=True)
         self.energy = _energy(self._means(power**2)[:, 0])
         centres = self.positions + block // 2
@@ -107,9 +117,10 @@ class Picker:
         self.probes = np.rint(np.stack(np.meshgrid(corner, corner, indexing="ij"), -1).reshape(-1, 2)).astype(int)
         spots = self.positions[:, None, :] + self.probes[None]
         self.at_probes = bank.home[spots[..., 0], spots[..., 1]]
+        self.inward = 1.0 - (p[:, 1] + block).astype(np.float32) / bank.usable.shape[1]
         self.traits = self._traits()
         self.expected = self._at_border()
-        self.used, self.gain = np.zeros(bank.usable.shape), 1.0
+        self.repeats = Repeats(block, (strip.lead, strip.border.shape[1] - bank.usable.shape[1]))
         marks = stand_out(bank.detail, bank.usable, block)
         for line in strip.lines:  # goes on by itself, and is no mark
             marks[np.abs(bank.home - line) < max(2.0, block / 16)] = 0.0
@@ -167,13 +178,22 @@ class Picker:
             drawn.append(self._find(np.array(near, dtype=np.int64).reshape(-1, 2)))
         pool = np.unique(np.concatenate(drawn))
         light = self.strip.light[at[0] : at[0] + block, at[1] : at[1] + block].mean(axis=(0, 1))
+        colour = _colour(light)
 
         ys, xs = np.nonzero(seen)
+        energy = float(_energy(((target[ys, xs] ** 2).mean(axis=-1) ** 2).mean())) if len(ys) else None
         most = MOST_MARKED if at[1] else BESIDE_MARKED
-        if not len(ys):
-            blind = ((self.light[pool] - light) ** 2).mean(axis=-1) / 8.0 + self._prior(pool, home, course, most)
-            return self._take(pool[int(np.argmin(blind))])
-        energy = float(_energy(((target[ys, xs] ** 2).mean(axis=-1) ** 2).mean()))
+
+        def standing(pool: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+            """What each candidate costs wherever its pixels agree, and how far its light differs: (candidates, 2)."""
+            strange = self.inward[pool] * ((self.colour[pool] - colour) ** 2).mean(axis=-1) / np.float32(OTHER)
+            guide = ((self.light[pool] - light) ** 2).mean(axis=-1)
+            unlike = 0.0 if energy is None else 0.8 * (self.energy[pool] - energy) ** 2
+            return np.stack([self._prior(pool, at, home, course, most) + strange + unlike, guide], axis=-1)
+
+        known = standing(pool)
+        if energy is None:
+            return self._take(pool[int(np.argmin(known[:, 0] + known[:, 1] / 8.0))], at)
         weight = np.ones(len(ys), dtype=np.float32)
         if at[1] == 0:  # no cut can hide a misfit at the source itself, so what lies next to it counts most
             beside = np.exp((xs - self.strip.border.shape[1] + 1) * np.float32(4.0 / self.overlap))
@@ -183,19 +203,18 @@ class Picker:
         even = np.full(len(take), 1.0 / len(take), dtype=np.float32)
         match = self._difference(pool, ys[take], xs[take], target, even)
 
-        def cost(match: npt.NDArray[np.float32], pool: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        def cost(match: npt.NDArray[np.float32], known: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
             scale = float(match.min()) + 0.5
-            guide = ((self.light[pool] - light) ** 2).mean(axis=-1) / (2.0 * scale + 8.0)
-            likeness = 0.8 * (self.energy[pool] - energy) ** 2
-            return np.asarray(match / scale + guide + likeness + self._prior(pool, home, course, most))
+            return np.asarray(match / scale + known[:, 0] + known[:, 1] / (2.0 * scale + 8.0))
 
         for radius in REFINE:
-            around = self._around(pool[np.argsort(cost(match, pool), kind="stable")[:8]], radius)
+            around = self._around(pool[np.argsort(cost(match, known), kind="stable")[:8]], radius)
             around = around[~np.isin(around, pool)]
             match = np.concatenate([match, self._difference(around, ys[take], xs[take], target, even)])
-            pool = np.concatenate([pool, around])
-        pool = pool[np.argsort(cost(match, pool), kind="stable")[:FINAL]]
-        return self._take(pool[int(np.argmin(cost(self._difference(pool, ys, xs, target, weight), pool)))])
+            pool, known = np.concatenate([pool, around]), np.concatenate([known, standing(around)])
+        best = np.argsort(cost(match, known), kind="stable")[:FINAL]
+        pool, match = pool[best], self._difference(pool[best], ys, xs, target, weight)
+        return self._take(pool[int(np.argmin(cost(match, known[best])))], at)
 
     def _home(self, at: tuple[int, int], down: int, out: int) -> float:
         """Where along the border a place of a block comes from; within the bank."""
@@ -218,21 +237,25 @@ class Picker:
         return np.clip(distance, -self.block, self.block)
 
     def _prior(
-        self, pool: npt.NDArray[np.int64], home: float, course: npt.NDArray[np.float32], most: float
+        self,
+        pool: npt.NDArray[np.int64],
+        at: tuple[int, int],
+        home: float,
+        course: npt.NDArray[np.float32],
+        most: float,
     ) -> npt.NDArray[np.float32]:
         """What a candidate costs for where it lies and how often it was used."""
-        along, away = self.bank.usable.shape
+        along = self.bank.usable.shape[0]
         p = self.positions[pool]
         beside = self.own[pool] - home
         aside = beside / along
-        inward = (away - self.block - p[:, 1]) / away
         weight = max(self.home, 8.0 if self.strip.keep_rows else 0.0)
         unlike = ((self.traits[pool] - self.expected[int(home)]) ** 2).sum(axis=-1)
         cost = (
-            3.0 * self.used[p[:, 0], p[:, 1]] / self.gain
+            REPEATED * self.repeats.cost(p, at)
             + np.minimum(MARKED * self.wear.cost[p[:, 0], p[:, 1]], most)
             + weight * aside**2
-            + 0.6 * self.home * inward**2
+            + (0.15 if self.strip.keep_rows else 0.6) * self.home * self.inward[pool] ** 2
             + 1.6 * unlike
         )
         cost += 0.5 * np.minimum((beside / (2.0 * self.block)) ** 2, 1.0)
@@ -269,17 +292,16 @@ class Picker:
         np.square(found, out=found)
         return np.asarray(found.reshape(len(pool), 3 * len(ys)) @ np.repeat(weight / 3.0, 3), dtype=np.float32)
 
-    def _take(self, winner: np.int64) -> tuple[int, int]:
-        """Make a used place and its surroundings dearer for a while."""
-        along, away = (int(at) for at in self.positions[winner])
-        reach = self.block
-        top, left = max(0, along - reach), max(0, away - reach)
-        y, x = np.ogrid[top : along + reach, left : away + reach]
-        near = self.used[top : along + reach, left : away + reach]
-        self.gain /= 0.98  # new wear counts more instead of all old wear less
-        y, x = y[: near.shape[0]], x[:, : near.shape[1]]
-        near += self.gain * np.exp(-((y - along) ** 2 + (x - away) ** 2) / (0.5 * reach) ** 2)
+    def _take(self, winner: np.int64, at: tuple[int, int]) -> tuple[int, int]:
+        along, away = (int(place) for place in self.positions[winner])
+        self.repeats.lay((along, away), at)
         return along, away
+
+
+def _colour(light: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """What sets light (…, 3) apart from grey, in levels of 255 under middling light: the same in shadow."""
+    grey = light.mean(axis=-1, keepdims=True)
+    return np.asarray((light - grey) * (MIDDLING / (np.maximum(grey, 0.0) + DARK)), dtype=np.float32)
 
 
 def _coherence(bank: Bank) -> float:
