@@ -56,6 +56,10 @@ class View:
         centre = (self.centre[0] * factor, self.centre[1] * height / self.height)
         return replace(self, focal=self.focal * factor, centre=centre, width=width, height=height)
 
+    def cropped(self, left: int, top: int, width: int, height: int) -> View:
+        """What is seen through a window of the picture, pixel for pixel."""
+        return replace(self, centre=(self.centre[0] - left, self.centre[1] - top), width=width, height=height)
+
 
 def aim(
     width: int, height: int, centre: tuple[int, int], unit: float, pitch: float, distance: float, heading: float = 0.0

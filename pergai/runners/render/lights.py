@@ -42,7 +42,11 @@ def lamp(light: Light) -> dict[str, Any]:
     return {
         "type": shape,
         "to_world": ("facing", origin.tolist(), aim.tolist(), size),
-        "emitter": {"type": "area", "radiance": {"type": "rgb", "value": radiance.tolist()}},
+        "emitter": {
+            "type": "area",
+            "radiance": {"type": "rgb", "value": radiance.tolist()},
+            "sampling_weight": light.power,
+        },
     }
 
 
@@ -77,8 +81,9 @@ def softened(light: Light, shadow: str) -> Light:
 def sky(ambient: Ambient, horizon: str = "", top: str = "") -> dict[str, Any]:
     """Light from everywhere: even, or a gradient from the ground over the horizon to the zenith."""
     even = np.asarray(linear(ambient.colour)) * ambient.power
+    weight = float(even @ LUMINANCE)
     if not (ambient.ground or horizon):
-        return {"type": "constant", "radiance": {"type": "rgb", "value": even.tolist()}}
+        return {"type": "constant", "radiance": {"type": "rgb", "value": even.tolist()}, "sampling_weight": weight}
     low = np.asarray(linear(ambient.ground or ambient.colour)) * ambient.power
     middle = np.asarray(linear(horizon)) * ambient.power if horizon else even
     high = np.asarray(linear(top)) * ambient.power if top else even
@@ -88,7 +93,12 @@ def sky(ambient: Ambient, horizon: str = "", top: str = "") -> dict[str, Any]:
     ground = np.clip(-elevation / 4, 0, 1)
     column = above * (1 - ground) + low * ground
     picture = np.repeat(column[:, None].astype(np.float32), 8, axis=1)
-    return {"type": "envmap", "bitmap": Texture(np.ascontiguousarray(picture), raw=True), "to_world": ("upright",)}
+    return {
+        "type": "envmap",
+        "bitmap": Texture(np.ascontiguousarray(picture), raw=True),
+        "to_world": ("upright",),
+        "sampling_weight": weight,
+    }
 
 
 def gobo(light: Light, random: np.random.Generator) -> Mesh | None:

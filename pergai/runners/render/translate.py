@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pergai.runners.render.camera import View
+from pergai.runners.render.colour import LUMINANCE
 from pergai.runners.render.geometry import Mesh
 from pergai.runners.render.materials import Surface, Texture
 
@@ -20,17 +21,52 @@ METALS = {"Au": (1.0, 0.77, 0.34), "Cu": (0.95, 0.64, 0.54), "Cr": (0.55, 0.56, 
 """What share of red, green and blue light each metal mirrors (normal incidence, linear)."""
 
 
+LEAST_CHOSEN = 0.3
+"""Of how often lights are chosen on average, how often each is at least: a weak lamp may be the only one that reaches a place."""
+MIDDLE = (0.0, 0.0, 0.35)
+"""Of the product, in units."""
+
+
 def lit(
     mi: Any, view: View, aperture: float, solids: tuple[Solid, ...], emitters: tuple[Mapping[str, Any], ...]
 ) -> Any:
-    """The set under its lamps. `aperture` is the radius of the lens in units."""
+    """The set under its lamps. `aperture` is the radius of the lens in units.
+
+    A path asks one light at each step. It asks them as often as they are bright at the product, or half of the noise would come
+    from looking at those that give next to nothing.
+    """
     scene: dict[str, Any] = {"type": "scene", "sensor": sensor(mi, view, aperture)}
+    powers = [_power(mesh, surface) for mesh, surface in solids] + [_weight(emitter) for emitter in emitters]
+    least = LEAST_CHOSEN * sum(powers) / max(sum(power > 0 for power in powers), 1)
     for i, (mesh, surface) in enumerate(solids):
-        glow = None if surface.glow is None else {"type": "rgb", "value": list(surface.glow)}
-        scene[f"solid{i}"] = _mesh(mi, f"solid{i}", mesh, surface, _real(mi, surface.bsdf), glow)
+        shine = None
+        if surface.glow is not None:
+            glow = {"type": "rgb", "value": list(surface.glow)}
+            shine = {"radiance": glow, "sampling_weight": least + _power(mesh, surface)}
+        scene[f"solid{i}"] = _mesh(mi, f"solid{i}", mesh, surface, _real(mi, surface.bsdf), shine)
     for i, emitter in enumerate(emitters):
-        scene[f"emitter{i}"] = _real(mi, emitter)
+        scene[f"emitter{i}"] = _real(mi, _weighed(emitter, least + _weight(emitter)))
     return mi.load_dict(scene)
+
+
+def _power(mesh: Mesh, surface: Surface) -> float:
+    """About the radiance of a white surface at the product that a shining solid gives."""
+    if surface.glow is None:
+        return 0.0
+    a, b, c = (mesh.vertices[mesh.faces[:, k]] for k in range(3))
+    area = float(np.linalg.norm(np.cross(b - a, c - a), axis=-1).sum()) / 2
+    distance = max(float(np.linalg.norm(mesh.vertices.mean(axis=0) - MIDDLE)), 0.5)
+    return float(np.asarray(surface.glow) @ LUMINANCE) * area / (4 * np.pi * distance**2)
+
+
+def _weight(emitter: Mapping[str, Any]) -> float:
+    return float(emitter.get("emitter", emitter).get("sampling_weight", 1.0))
+
+
+def _weighed(emitter: Mapping[str, Any], weight: float) -> dict[str, Any]:
+    if "emitter" in emitter:
+        return {**emitter, "emitter": {**emitter["emitter"], "sampling_weight": weight}}
+    return {**emitter, "sampling_weight": weight}
 
 
 def coloured(mi: Any, view: View, aperture: float, solids: tuple[Solid, ...]) -> Any:
@@ -40,7 +76,7 @@ def coloured(mi: Any, view: View, aperture: float, solids: tuple[Solid, ...]) ->
     for i, (mesh, surface) in enumerate(solids):
         shown = _facing(mesh, np.asarray(view.origin))
         scene[f"solid{i}"] = _mesh(
-            mi, f"solid{i}", shown, surface, {"type": "diffuse"}, _real(mi, _colour(surface.bsdf))
+            mi, f"solid{i}", shown, surface, {"type": "diffuse"}, {"radiance": _real(mi, _colour(surface.bsdf))}
         )
     return mi.load_dict(scene)
 
@@ -94,11 +130,11 @@ def sensor(mi: Any, view: View, aperture: float) -> dict[str, Any]:
     return camera
 
 
-def _mesh(mi: Any, name: str, mesh: Mesh, surface: Surface, bsdf: dict[str, Any], radiance: Any) -> Any:
+def _mesh(mi: Any, name: str, mesh: Mesh, surface: Surface, bsdf: dict[str, Any], shine: Any) -> Any:
     properties = mi.Properties()
     properties["bsdf"] = mi.load_dict(bsdf)
-    if radiance is not None:
-        properties["emitter"] = mi.load_dict({"type": "area", "radiance": radiance})
+    if shine is not None:
+        properties["emitter"] = mi.load_dict({"type": "area", **shine})
     smooth = mesh.normals is not None
     real = mi.Mesh(
         name, vertex_count=len(mesh.vertices), face_count=len(mesh.faces), has_vertex_normals=smooth,
