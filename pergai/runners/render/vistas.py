@@ -16,7 +16,8 @@ def garden(noise: Noise, sunlit: Field, shade: Field) -> Maps:
     """Shrubs in two rows behind a lawn, one with white flowers, crowns above them, the sky between."""
     up = _up(noise)
     picture = _sky(noise, sunlit, 0.9)
-    picture = _before(picture, *_crowns(noise, sunlit, shade, up, foot=0.42, top=1.02, gaps=0.75, far=0.3), 0.020)
+    crowns, cover = _crowns(noise, sunlit, shade, up, foot=0.42, top=0.98, gaps=0.75, far=0.3)
+    picture = _before(picture, crowns, cover * (1 - ramp(up, 0.86, 0.97)), 0.020)  # only the sky may go on above
     picture = _before(picture, *_crowns(noise, sunlit, shade, up, foot=0.16, top=0.50, gaps=0.1, far=0.1), 0.016)
     shrubs, cover = _crowns(noise, sunlit, shade, up, foot=0.1, top=0.27, gaps=0.0, far=0.0)
     flowers = ramp(noise.fine(1.6) + 0.7 * _cloud(noise, 0.44, 2.0), 2.6, 3.4)
