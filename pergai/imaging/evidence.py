@@ -25,6 +25,12 @@ _GAIN = 0.03
 _THIN = 8.0
 """On a texture nothing thinner than this, in the net's pixels, is told apart better than the net did."""
 
+_RAMP_PIXELS = 3.6
+"""Across how many of its pixels the net goes from one side of an outline to the other."""
+
+_AGREED = 0.2
+"""So far from undecided (0-1) a pixel's colour is on one side."""
+
 _SPECK = 0.002
 """Share of the largest part below which a detached one is a speck."""
 
@@ -53,14 +59,35 @@ _CONTRAST = 0.1, 0.25
 """Distance (0-√3) of the product's colour from the backdrop at which a gap between them begins to be seen, and is."""
 
 
-def on_texture(image: Colours, mask: FloatPlane, alpha: FloatPlane) -> FloatPlane:
-    """`alpha` where the colours on both sides bear it out and the outline has only become sharper, else `mask`."""
+def on_texture(image: Colours, mask: FloatPlane, alpha: FloatPlane, like: FloatPlane) -> FloatPlane:
+    """`alpha` where the colours on both sides bear it out and the outline has only become sharper, or where the net's doubts
+    are wide and the pixels' own colours (see `likeness`) speak for it; else `mask`."""
     unit = net_pixel(mask)
-    followed = mask + _borne_out(image, mask, alpha) * (alpha - mask)
+    borne_out = _borne_out(image, mask, alpha)
     thin = mask - ndimage.grey_opening(mask, 2 * round(_THIN * unit / 2) + 1)
     thin = ndimage.maximum_filter(np.clip((thin - 0.1) / 0.2, 0.0, 1.0), 2 * round(1.5 * unit) + 1)
-    share = _unmoved(mask, followed) * (1.0 - ndimage.gaussian_filter(thin, unit))
-    return _without_specks(np.asarray(mask + share * (followed - mask), dtype=np.float32))
+    sharper = _unmoved(mask, mask + borne_out * (alpha - mask)) * (1.0 - ndimage.gaussian_filter(thin, unit))
+    added = np.clip((like - 0.5) / _AGREED, 0.0, 1.0) * np.clip(2.0 * borne_out, 0.0, 1.0)
+    removed = np.clip((0.5 - like) / _AGREED, 0.0, 1.0)
+    decided = np.where(alpha > mask, added, removed) * _wide_doubt(mask)
+    share = np.maximum(borne_out * sharper, _around_moves(decided, mask, alpha))
+    return _without_specks(np.asarray(mask + share * (alpha - mask), dtype=np.float32))
+
+
+def _wide_doubt(mask: FloatPlane) -> FloatPlane:
+    """1 where the net is in doubt over more than the width of its ramp: there it has drawn no line."""
+    reach = _RAMP_PIXELS / 2.0 * net_pixel(mask)
+    middle = ndimage.distance_transform_edt((mask > 0.05) & (mask < 0.95)) > reach
+    if not middle.any():
+        return np.zeros_like(mask)
+    return np.asarray(ndimage.distance_transform_edt(~middle) <= reach + 1.0, dtype=np.float32)
+
+
+def _around_moves(proof: FloatPlane, mask: FloatPlane, alpha: FloatPlane) -> FloatPlane:
+    """The mean of `proof` around each pixel, over what `alpha` moves there."""
+    radius = 0.7 * net_pixel(mask)
+    moved = np.abs(alpha - mask) + 1e-3
+    return np.asarray(ndimage.gaussian_filter(proof * moved, radius) / ndimage.gaussian_filter(moved, radius))
 
 
 def _without_specks(alpha: FloatPlane) -> FloatPlane:
@@ -78,7 +105,6 @@ def _without_specks(alpha: FloatPlane) -> FloatPlane:
 def on_backdrop(image: Colours, mask: FloatPlane, alpha: FloatPlane, backdrop: Backdrop) -> FloatPlane:
     """`alpha` where it only sharpens the outline, adds what no shadow explains, or removes what shows the backdrop
     beside a product of another colour; else `mask`."""
-    unit = net_pixel(mask)
     added = _beyond_shadow(image, mask, alpha, backdrop)
     front = spread(image, (np.minimum(mask, alpha) ** 4).astype(np.float32))
     line = front - backdrop.colour
@@ -87,10 +113,7 @@ def on_backdrop(image: Colours, mask: FloatPlane, alpha: FloatPlane, backdrop: B
     removed = np.clip((contrast / (1.0 + 0.6 * near_white) - _CONTRAST[0]) / (_CONTRAST[1] - _CONTRAST[0]), 0.0, 1.0)
     removed = removed * _near_backdrop(mask, backdrop)
     proof = np.where(alpha > mask, added, removed)
-    moved = np.abs(alpha - mask) + 1e-3
-    radius = 0.7 * unit
-    proof = ndimage.gaussian_filter(proof * moved, radius) / ndimage.gaussian_filter(moved, radius)
-    share = np.maximum(proof, _unmoved(mask, alpha))
+    share = np.maximum(_around_moves(proof, mask, alpha), _unmoved(mask, alpha))
     return np.asarray(mask + share * (alpha - mask), dtype=np.float32)
 
 

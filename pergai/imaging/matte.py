@@ -16,11 +16,12 @@ from pergai.imaging.backdrop import find_backdrop, with_highlights
 from pergai.imaging.closed_form import solve_alpha
 from pergai.imaging.foreground import background_colours, foreground_colours, old_background, spread, with_detail
 from pergai.imaging.keying import key
+from pergai.imaging.likeness import by_likeness, likeness
 from pergai.imaging.outline import net_pixel
 from pergai.imaging.picture import RGB, Alpha, FloatPlane, Matte
 from pergai.imaging.planes import Colours, dot
 
-VERSION = 9
+VERSION = 10
 """Raise it when a matte comes out different, so that cached ones are made again."""
 
 WORK_PIXELS = 2_000_000
@@ -61,8 +62,9 @@ def refine(source: RGB, mask: FloatPlane, alpha: Alpha | None = None) -> Matte:
         raise NoProductFound("no product was found in the image")
     backdrop = find_backdrop(image, coarse)
     if backdrop is None:
-        solved = _solve_on_anything(image, coarse)
-        solved = evidence.on_texture(image, coarse, solved)
+        like = likeness(image, coarse)
+        solved = _solve_on_anything(image, coarse, like)
+        solved = evidence.on_texture(image, coarse, solved, like)
         background = background_colours(image, solved)
     else:
         coarse = with_highlights(image, coarse, backdrop)
@@ -99,15 +101,16 @@ def from_alpha(source: RGB, alpha: Alpha) -> Matte:
     return Matte(alpha, np.where(keep, source, np.round(beyond * 255.0).astype(np.uint8)))
 
 
-def _solve_on_anything(image: Colours, mask: FloatPlane) -> FloatPlane:
-    """Alpha over an unknown background: closed form in a band around the net's outline, held to the net's mask."""
+def _solve_on_anything(image: Colours, mask: FloatPlane, like: FloatPlane) -> FloatPlane:
+    """Alpha over an unknown background: closed form in a band around the net's outline, held to the net's mask as the
+    colours correct it."""
     reach = max(2, round(net_pixel(mask)))
     unsure = (mask > 1.0 - _SURE) & (mask < _SURE)
     unknown = ndimage.maximum_filter(unsure, 2 * reach + 1)
     width = 2 * round(_THIN * max(mask.shape)) + 1
     thin = ndimage.maximum_filter(mask - ndimage.grey_opening(mask, width) > 0.1, 3)
     decided = np.clip(np.where(thin, mask, (mask - _DOUBT) / (1.0 - _DOUBT)), 0.0, 1.0)
-    estimate = np.where(unknown, decided, np.round(mask)).astype(np.float32)
+    estimate = np.where(unknown, by_likeness(decided, like), np.round(mask)).astype(np.float32)
     held = (_PRIOR + _HELD * np.abs(2.0 * mask - 1.0) ** 8).astype(np.float32)
     return solve_alpha(image, unknown, estimate, held)
 

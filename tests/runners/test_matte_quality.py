@@ -222,6 +222,17 @@ def test_on_a_texture_a_speck_of_the_nets_mask_is_dropped_and_a_second_part_stay
     assert alpha[45:65, 385:415].mean() > 200
 
 
+def test_on_a_texture_ground_that_the_net_has_run_into_the_product_is_told_by_its_colours() -> None:
+    one = case("mug", "gravel")
+    ground = np.zeros(one.alpha.shape, dtype=bool)
+    ground[160:185, 80:117] = True  # beside the body, which begins at 116
+    ground &= one.alpha == 0
+    mask = ndimage.gaussian_filter(np.where(ground, np.float32(0.85), one.alpha), 1.5)
+    alpha = refine(one.image, mask).alpha
+    assert alpha[ground].mean() < 0.1 * 255.0
+    assert alpha[one.alpha > 0.999].mean() > 0.99 * 255.0
+
+
 def test_a_highlight_as_bright_as_a_white_ground_stays_where_the_net_doubts_it() -> None:
     side = 480
     photo = np.full((side, side, 3), 250, dtype=np.uint8)
