@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 import pytest
+from PIL import Image
 from scipy import fft, ndimage
 from skimage import data
 from skimage.feature import match_template
 
 from pergai.imaging.extension import extend, plan_canvas
+from pergai.imaging.extension.lines import find_lines
 
 FloatImage = npt.NDArray[np.float64]
 Pixels = npt.NDArray[np.uint8]
@@ -229,6 +231,20 @@ def test_a_textured_ground_goes_on_without_repetition(name: str) -> None:
     for region in (out[:, :120], out[:, 360:]):
         assert region.std() == pytest.approx(source.std(), rel=0.3)
         assert grain_of(region) == pytest.approx(grain_of(source), rel=0.25)  # neither blurred nor sharpened
+
+
+def test_pebbles_have_no_lines_to_be_laid_along_and_a_brick_wall_has_its_courses() -> None:
+    """A line holds every piece beyond the border to its course; along a chance one the same pebble came again and again."""
+
+    def count(grey: Pixels) -> int:
+        pixels = np.repeat(grey[..., None], 3, axis=2).astype(np.float32)
+        return len(find_lines(pixels, np.ones(grey.shape, bool)))
+
+    stones = [data.gravel()[at : at + 100, at : at + 100] for at in (0, 150, 300)]
+    large = [np.asarray(Image.fromarray(piece).resize((400, 400), Image.Resampling.LANCZOS)) for piece in stones]
+    assert sum(count(turned) for piece in large for turned in (piece, piece[:, ::-1], piece.T)) < 6
+    wall = data.brick().T
+    assert min(count(wall), count(wall[:, ::-1])) >= 10
 
 
 def test_marks_of_a_ground_are_not_repeated_far_out() -> None:
