@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw
 from pergai.cards.catalogue import load_catalogue
 from pergai.cards.structs import PipelineCard
 from pergai.engine.core import Job, Outcome, SceneParams
-from pergai.runners.render import model
+from pergai.runners.render import catalogue, model
 from pergai.runners.render.runner import Render
 from tests.runners.desk import BenchDesk, real_model
 
@@ -143,3 +143,20 @@ def test_products_have_their_real_sizes_against_each_other(shoot: Shoot) -> None
         heights[product] = bottom - top
         assert abs(heights[product] - real / 400 * SIZE) <= 2
     assert "product_exceeds_frame" in shoot("tin", real_height_mm=350.0, frame_mm=400.0).notes
+
+
+def test_only_what_a_product_changes_is_touched_and_edges_are_traced_anew() -> None:
+    random = np.random.default_rng(3)
+    first = random.gamma(2.0, 0.25, (256, 256, 3)).astype(np.float32)
+    empty = catalogue.Empty(np.full_like(first, 0.5), first, np.full_like(first, 0.8))
+    light = first.copy()
+    light[120:160, 100:150] *= 0.5  # a shadow with a sharp edge
+    colour, box = catalogue.added(empty, light, np.zeros((256, 256), bool))
+    assert (box.left < 100, box.top < 120, box.right > 150, box.bottom > 160) == (True,) * 4
+    far = np.ones((256, 256), bool)
+    far[50:230, 30:220] = False
+    assert (colour[far] == empty.colour[far]).all()
+    near = np.full((box.height, box.width, 3), 0.2, np.float32)
+    whole = catalogue.set_in(colour, box, near)
+    assert (whole[120:160, 100:150] == 0.2).all()
+    assert np.abs(np.diff(whole, axis=0)).max() < 0.03, "no seam"

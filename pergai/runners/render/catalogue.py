@@ -1,9 +1,9 @@
 """Many products on one set: the empty set is lit once, well; a product adds only what it changes.
 
-Both the empty set B and the set with the product T are traced with the same random numbers. Where the product changes nothing
-their paths are the same and T - B is exactly 0, elsewhere its noise is a fifth of T's: a control variate. So a few paths a
-pixel of T - B on top of a B of many paths are better than T alone, and what the product does not reach is the same to
-the byte in every picture.
+Near the product, where it throws its shadow and is mirrored, the set is traced anew. All round, both the empty set B and the set
+with the product T are traced with a path or two a pixel and the same random numbers. Where the product changes nothing their
+paths are the same and T - B is exactly 0, elsewhere its noise is a fifth of T's: a control variate. What a product changes
+there is faint and soft, and is averaged over a neighbourhood; what it does not reach is the same to the byte in every picture.
 """
 
 from __future__ import annotations
@@ -19,21 +19,27 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
 
 from pergai.imaging.composite import fill_behind
-from pergai.runners.render.denoise import denoise
+from pergai.imaging.placement import Box
+from pergai.runners.render.denoise import mean_around
 
 Floats = npt.NDArray[np.float32]
 
 KEPT_SETS = 12
 """Empty sets that are kept, the latest used; one of 1024² has 36 MiB."""
-REACH = 16.0
-"""Pixels over which a change is looked for."""
+REACH = 39
+"""Pixels over which a faint change is averaged."""
 FAINTEST = 0.003
 """Changes below this share of the set's mean light are none."""
-MARGIN = 48
-"""Pixels that the denoiser sees round what it works on."""
+FINE = 19
+"""Pixels over which a change is averaged to see whether it has edges."""
+EDGED = 0.03
+"""Changes that differ by this share of the light in their place between the two averages are traced anew."""
+MARGIN = 32
+"""Pixels round such changes that are traced with them."""
+FEATHER = 24
+"""Pixels at its border over which what was traced anew goes over into its surroundings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,30 +53,51 @@ class Empty:
     albedo: Floats
 
 
-def added(empty: Empty, light: Floats, hidden: npt.NDArray[np.bool_]) -> Floats:
-    """The light of the set with a product: `light` is that of a few paths a pixel with the random numbers of `empty.first`.
+def added(empty: Empty, light: Floats, hidden: npt.NDArray[np.bool_]) -> tuple[Floats, Box]:
+    """The light of the set with a product, right where that changes little, and the box outside of which it is right.
 
-    What the product takes (shadows) and what it gives (reflections, its colour on its surroundings) are each denoised as a
-    picture of its own. Where it does neither, the result is exactly `empty.colour`. What is `hidden` behind the product is
-    continued from beside it.
+    `light` is that of a few paths a pixel with the random numbers of `empty.first`. Where the product changes nothing, the
+    result is exactly `empty.colour`. What is `hidden` behind the product is continued from beside it.
     """
     change = fill_behind(light - empty.first, hidden)
-    least = FAINTEST * float(empty.colour.mean())
-    given = _alone(np.maximum(change, 0), empty.albedo, least)
-    taken = _alone(np.maximum(-change, 0), empty.albedo, least)
-    return np.asarray(np.maximum(empty.colour + given - taken, 0), np.float32)
+    soft = mean_around(change, REACH)
+    share = np.clip(np.abs(soft).max(axis=-1) / (FAINTEST * float(empty.colour.mean())) - 1, 0, 1)
+    colour = np.asarray(np.maximum(empty.colour + soft * share[..., None], 0), np.float32)
+    lost = np.abs(mean_around(change, FINE) - soft).max(axis=-1)
+    edged = (lost > EDGED * mean_around(empty.colour, REACH).max(axis=-1)) & ~hidden
+    return colour, _round(edged)
 
 
-def _alone(part: Floats, albedo: Floats, least: float) -> Floats:
-    """One part of a change without its noise, and exactly 0 where there is less of it than `least`."""
-    clean = np.zeros_like(part)
-    share = np.clip(ndimage.gaussian_filter(part.max(axis=-1), REACH) / least - 1, 0, 1)[..., None]
-    if not share.any():
-        return clean
-    rows, columns = (np.flatnonzero((share[..., 0] > 0).any(axis=k)) for k in (1, 0))
-    cut = np.s_[max(rows[0] - MARGIN, 0) : rows[-1] + MARGIN, max(columns[0] - MARGIN, 0) : columns[-1] + MARGIN]
-    clean[cut] = denoise(part[cut], albedo[cut], quick=True) * share[cut]
-    return clean
+def _round(where: npt.NDArray[np.bool_]) -> Box:
+    height, width = where.shape
+    if not where.any():
+        return Box(0, 0, 0, 0)
+    (top, bottom), (left, right) = (np.flatnonzero(where.any(axis=axis))[[0, -1]].tolist() for axis in (1, 0))
+    return Box(
+        max(left - MARGIN, 0), max(top - MARGIN, 0), min(right + 1 + MARGIN, width), min(bottom + 1 + MARGIN, height)
+    )
+
+
+def set_in(colour: Floats, box: Box, near: Floats) -> Floats:
+    """`near` (height and width of the box, 3) in its place in the light, going over into it at those sides where that goes on."""
+    height, width = colour.shape[:2]
+    rows, columns = _inwards(box.top, box.bottom, height), _inwards(box.left, box.right, width)
+    share = np.minimum(rows[:, None], columns[None])[..., None]
+    here = np.s_[box.top : box.bottom, box.left : box.right]
+    whole = colour.copy()
+    whole[here] += (near - whole[here]) * share
+    return whole
+
+
+def _inwards(start: int, stop: int, end: int) -> Floats:
+    """0-1 along one side of a box: how far from its ends, but for an end that is the picture's own."""
+    inwards = (np.arange(stop - start) + 0.5) / FEATHER
+    ramp = np.ones_like(inwards)
+    if start > 0:
+        ramp = np.minimum(ramp, inwards)
+    if stop < end:
+        ramp = np.minimum(ramp, inwards[::-1])
+    return np.asarray(ramp, np.float32)
 
 
 def fingerprint(*things: object) -> str:

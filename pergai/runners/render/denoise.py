@@ -17,10 +17,10 @@ NEIGHBOURHOOD = 79
 MOST_CORRECTED = 1.25
 
 
-def denoise(colour: Floats, albedo: Floats, *, quick: bool = False, blurred: bool = False) -> Floats:
+def denoise(colour: Floats, albedo: Floats, *, blurred: bool = False) -> Floats:
     """Linear light (height, width, 3) without its noise; all values must be finite. Wants noise that differs from pixel to
     pixel: a box filter, and paths that know nothing of the neighbours'. Normals as a second guide blur textures more than
-    they save. `quick` takes half the time.
+    they save.
 
     `blurred` says that an open lens has made the albedo noisy too: its own noise is removed first, or a horizon out of focus
     keeps the grain of the few looks that were taken at it, as if it were a texture.
@@ -43,7 +43,7 @@ def denoise(colour: Floats, albedo: Floats, *, quick: bool = False, blurred: boo
             network.set_image(pyoidn.OIDN_IMAGE_OUTPUT, clean, pyoidn.OIDN_FORMAT_FLOAT3)
             network.set_bool("hdr", True)
             network.set_bool("cleanAux", blurred)
-            network.set_quality(pyoidn.OIDN_QUALITY_FAST if quick else pyoidn.OIDN_QUALITY_HIGH)
+            network.set_quality(pyoidn.OIDN_QUALITY_HIGH)
             network.commit()
             network.execute()
         if (trouble := device.get_error()) is not None:
@@ -54,13 +54,13 @@ def denoise(colour: Floats, albedo: Floats, *, quick: bool = False, blurred: boo
 def _with_mean_of(noisy: Floats, clean: Floats) -> Floats:
     """As a factor: light beside something dark does not shine into it."""
     least = max(1e-3 * float(clean.mean()), 1e-9)
-    factor = (_mean_around(noisy) + least) / (_mean_around(clean) + least)
+    factor = (mean_around(noisy, NEIGHBOURHOOD) + least) / (mean_around(clean, NEIGHBOURHOOD) + least)
     return np.asarray(clean * np.clip(factor, 1 / MOST_CORRECTED, MOST_CORRECTED), np.float32)
 
 
-def _mean_around(light: Floats) -> Floats:
-    """The mean, nearer pixels counting more."""
-    size = (NEIGHBOURHOOD, NEIGHBOURHOOD, 1)
+def mean_around(light: Floats, pixels: int) -> Floats:
+    """The mean over so many pixels each way, nearer ones counting more."""
+    size = (pixels, pixels, 1)
     mean: Floats = ndimage.uniform_filter(ndimage.uniform_filter(light, size), size)
     return mean
 

@@ -49,8 +49,8 @@ DETAIL_SAMPLES = 2
 
 EMPTY_SAMPLES = 10
 """Paths of an empty set that many products share, for each path of a single picture."""
-CONTRAST_SAMPLES = 0.5
-"""Paths of what a product changes, for each path of a single picture."""
+CONTRAST_SAMPLES = 0.25
+"""Paths of what a product changes far from it, for each path of a single picture."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,8 +161,12 @@ class Renderer:
     def _contrast(self, mi: Any, contrast: Contrast) -> Light:
         few = max(1, round(contrast.take.samples * CONTRAST_SAMPLES))
         empty = self._empty(mi, contrast, few)
-        light = without_fireflies(_light(mi, replace(contrast.take, samples=few)))
-        colour = catalogue.added(empty, light, contrast.hidden)
+        take = replace(contrast.take, detail=None)
+        light = without_fireflies(_light(mi, replace(take, samples=few)))
+        colour, box = catalogue.added(empty, light, contrast.hidden)
+        if box.width and box.height:
+            view = take.view.cropped(box.left, box.top, box.width, box.height)
+            colour = catalogue.set_in(colour, box, self._expose(mi, replace(take, view=view)).colour)
         detail = None if contrast.bare.detail is None else self._albedo(mi, contrast.bare)[1]
         return Light(colour, empty.albedo, detail)
 
