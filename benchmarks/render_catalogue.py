@@ -2,8 +2,8 @@
 
     python -m benchmarks.render_catalogue [--scenes marble] [--size 512]
 
-Writes benchmarks/results/render_catalogue.json. Error is PSNR of the developed set outside the product against 2,048 paths a
-pixel, `atSameError` how many times longer a picture alone takes, with as many paths as it needs to be no worse.
+Writes benchmarks/results/render_catalogue.json. Errors are those of `render_quality`, in its windows; `atSameError` is how many
+times longer a picture alone takes, with as many paths as it needs to have no lower PSNR.
 """
 
 from __future__ import annotations
@@ -13,9 +13,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from benchmarks import results_file
-from benchmarks.render import product, psnr, spent
-from benchmarks.render_quality import reference
+from benchmarks.render import product, spent
+from benchmarks.render_quality import compared, true_light, windows
 from pergai.cards.catalogue import load_catalogue
 from pergai.engine.core import SceneParams
 from pergai.runners.render import model, shoot
@@ -41,19 +43,21 @@ def measure(scene: str, engine: model.Renderer, size: int, cache: Path) -> dict[
     )
     outside = subject.placed.alpha == 0
     shared = model.Contrast(take=plan.take, bare=plan.bare, hidden=plan.hidden, folder=cache / "sets")
-    light, seconds = timed(engine, shared)
-    truth = shoot.finish(plan, replace(light, colour=reference(engine, plan.take, cache))).pixels
+    alone, other = (timed(engine, replace(plan.take, seed=seed))[0] for seed in (1, 2))
+    pictures = [shoot.finish(plan, light).pixels.astype(np.float32) for light in (alone, other)]
+    where = windows(plan, alone, ((pictures[0] - pictures[1]) ** 2).sum(axis=-1) * outside)
 
-    def error(found: model.Light) -> float:
-        return psnr(shoot.finish(plan, found).pixels, truth, outside)
+    def judged(payload: model.Take | model.Contrast) -> dict[str, Any]:
+        light, seconds = timed(engine, payload)
+        truth = shoot.finish(plan, true_light(engine, plan.take, light, where, cache)).pixels
+        return {"cpuSeconds": seconds, **compared(shoot.finish(plan, light).pixels, truth, outside, where)}
 
-    found: dict[str, Any] = {"shared": {"cpuSeconds": seconds, "psnr": error(light)}, "alone": {}}
-    for samples in (plan.take.samples, 8, 16, 32):
-        light, alone = timed(engine, replace(plan.take, samples=samples))
-        found["alone"][samples] = {"cpuSeconds": alone, "psnr": error(light)}
-        if found["alone"][samples]["psnr"] >= found["shared"]["psnr"]:
+    found: dict[str, Any] = {"shared": judged(shared), "alone": {}}
+    for samples in (plan.take.samples * factor for factor in (1, 1.5, 2, 3, 4, 8)):
+        found["alone"][int(samples)] = one = judged(replace(plan.take, samples=int(samples)))
+        if one["psnr"] >= found["shared"]["psnr"]:
             break
-    found["atSameError"] = round(alone / seconds, 2)
+    found["atSameError"] = round(one["cpuSeconds"] / found["shared"]["cpuSeconds"], 2)
     return found
 
 
@@ -66,7 +70,7 @@ def main() -> None:
     engine = model.load(load_catalogue().models["mitsuba"], Path(), "cpu")
     sets = {scene: measure(scene, engine, arguments.size, arguments.cache) for scene in arguments.scenes.split(",")}
     results = {"size": arguments.size, "variant": engine.variant, "sets": sets}
-    results_file.write("render_catalogue", results, ("mitsuba", "drjit", "pyoidn"))
+    results_file.write("render_catalogue", results, ("mitsuba", "drjit", "pyoidn", "flip-evaluator"))
 
 
 if __name__ == "__main__":
