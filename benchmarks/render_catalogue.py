@@ -68,9 +68,11 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=Path("data/cache"))
     arguments = parser.parse_args()
     engine = model.load(load_catalogue().models["mitsuba"], Path(), "cpu")
-    sets = {scene: measure(scene, engine, arguments.size, arguments.cache) for scene in arguments.scenes.split(",")}
-    results = {"size": arguments.size, "variant": engine.variant, "sets": sets}
-    results_file.write("render_catalogue", results, ("mitsuba", "drjit", "pyoidn", "flip-evaluator"))
+    sets: dict[str, Any] = {}
+    for scene in arguments.scenes.split(","):
+        sets[scene] = measure(scene, engine, arguments.size, arguments.cache)
+        results = {"size": arguments.size, "variant": engine.variant, "sets": sets}
+        results_file.write("render_catalogue", results, ("mitsuba", "drjit", "pyoidn", "flip-evaluator"))
 
 
 if __name__ == "__main__":
