@@ -28,17 +28,14 @@ serve: install ## The server on port 3002 (PERGAI_PORT)
 doctor: install ## What this machine lacks
 	$(BIN)/pergai doctor
 
-# Two files of tests at a time: much of their time they wait for servers. In their order, the long ones are not the last.
-SIDE_BY_SIDE := -n 2 --dist loadfile --no-loadscope-reorder
-
 # Tests use the weights that `make install` fetched.
 test test-fast campaign: export PERGAI_WEIGHTS ?= $(PERGAI_HOME)/weights
 
 test: install lint ## Everything: linters, types, layers, tests on real weights
-	$(BIN)/pytest $(SIDE_BY_SIDE)
+	$(BIN)/pytest
 
 test-fast: install ## The tests that take less than about ten seconds each
-	$(BIN)/pytest $(SIDE_BY_SIDE) -m "not slow"
+	$(BIN)/pytest -m "not slow"
 
 campaign: install ## The reliability drills at length (OPTIONS="--kills 1000 --minutes 60")
 	$(BIN)/python -m benchmarks.reliability $(OPTIONS)
