@@ -69,21 +69,24 @@ class Engine:
         self._job_seconds = job_seconds
         self._identity = identity
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._closing = False
 
     def submit(self, job: Job, *, urgent: bool = False) -> None:
+        """The listener hears of its end, whatever it is."""
         if job.id not in self._tasks:
             task = asyncio.create_task(self._work(job, urgent), name=job.id)
             self._tasks[job.id] = task
-            task.add_done_callback(lambda _: self._tasks.pop(job.id, None))
+            task.add_done_callback(partial(self._over, job))
 
     def cancel(self, job: str) -> None:
-        """The job ends as cancelled at its next wait."""
+        """The job ends as cancelled at its next wait, or before its first step."""
         if task := self._tasks.get(job):
             self.device.withdraw(job)
             task.cancel()
 
     async def close(self) -> None:
         """Drop every job without a word, and stop the device."""
+        self._closing = True
         tasks = list(self._tasks.values())
         for task in tasks:
             task.cancel()
@@ -98,7 +101,7 @@ class Engine:
             async with asyncio.timeout(self._job_seconds):
                 result = await self._picture(job, desk)
         except asyncio.CancelledError:
-            result = _failure(job, Cancelled("cancelled on request"))
+            result = _cancelled(job)
         except TimeoutError:
             self.device.withdraw(job.id)
             result = _failure(job, JobTimedOut(f"the job took longer than {self._job_seconds:g} seconds"))
@@ -120,7 +123,16 @@ class Engine:
             outcome=result.error or "completed",
             seconds=round(time.monotonic() - started, 3),
         )
-        self.listener.ended(result)
+        self._tell(result)
+
+    def _over(self, job: Job, task: asyncio.Task[None]) -> None:
+        self._tasks.pop(job.id, None)
+        if task.cancelled():  # before its first step, where `_work` could not see it
+            self._tell(_cancelled(job))
+
+    def _tell(self, result: Result) -> None:
+        if not self._closing:
+            self.listener.ended(result)
 
     async def _picture(self, job: Job, desk: JobDesk) -> Result:
         runner = self._runners(desk.pipeline.runner)
@@ -187,6 +199,10 @@ class JobDesk:
 
     def _spent(self, phase: str, seconds: float) -> None:
         self._seconds[phase] = self._seconds.get(phase, 0.0) + seconds
+
+
+def _cancelled(job: Job) -> Result:
+    return _failure(job, Cancelled("cancelled on request"))
 
 
 def _failure(job: Job, error: PergaiError) -> Result:
