@@ -74,3 +74,26 @@ def test_a_server_whose_port_is_taken_says_so_and_shows_no_key(studio: Studio) -
     second.close()
     assert "address already in use" in said.lower()
     assert "API key" not in said
+
+
+@pytest.mark.slow
+def test_what_does_not_end_in_time_runs_again_after_the_next_start(studio: Studio) -> None:
+    studio.server.set(server__drain_seconds=1)
+    assert studio.server.sigterm() in ENDED
+    studio.server.restart()
+    with studio.client() as client:
+        body = {"productId": studio.product, "scene": "marble", "resolution": "1024x1024"}
+        made = client.post("/generations", json=body, headers={"Prefer": "wait=0"}).json()["id"]
+        studio.server.wait_until(
+            lambda: client.get(f"/generations/{made}").json()["status"] == "processing", 20, "it does not start"
+        )
+    assert studio.server.sigterm() in ENDED
+    assert '"back_in_queue": 1' in studio.server.log_end()
+    studio.server.restart()
+    with studio.client() as client:
+        studio.server.wait_until(
+            lambda: client.get(f"/generations/{made}").json()["status"] in {"completed", "failed"},
+            120,
+            "it does not end",
+        )
+        assert client.get(f"/generations/{made}").json()["status"] == "completed"
