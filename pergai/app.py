@@ -100,7 +100,6 @@ def create_app(settings: Settings) -> Litestar:
         database=database,
         files=files,
         images=images,
-        events=events,
         dispatcher=dispatcher,
         categories=catalogue.categories.values(),
         settings=settings,

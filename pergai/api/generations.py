@@ -189,7 +189,7 @@ class JobDesk:
     ) -> Response[GenerationView]:
         generations, library = self._generations, self._caller.library
         seconds = wait_seconds(self._prefer, default_wait, self._settings.tools.max_wait_seconds)
-        with generations.answering(library, self._idempotency_key):
+        async with generations.answering(library, self._idempotency_key):
             rows, replayed = await make(
                 idempotency_key=self._idempotency_key, waited_for=seconds > 0, base_url=self._links.at("")
             )

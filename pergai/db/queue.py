@@ -126,14 +126,14 @@ async def blame(session: AsyncSession, ids: Sequence[UUID], *, lone: bool) -> No
     )
 
 
-_ENDED = (_G.c.id, _G.c.library, _G.c.status, _G.c.webhook_url)
+_ENDED = (_G.c.id, _G.c.library, _G.c.kind, _G.c.provider, _G.c.status, _G.c.webhook_url)
 
 
 async def finish(
     session: AsyncSession, id: UUID, *, since: Sequence[Status] = (Status.PENDING, Status.PROCESSING), **values: Any
 ) -> Row[Any] | None:
     """End a job as completed or failed. None when it has ended already: the first word stands.
-    The row holds id, library, status and webhook_url."""
+    The row holds id, library, kind, provider, status and webhook_url."""
     statement = update(_G).where(_G.c.id == id, _G.c.status.in_(since)).values(completed_at=now(), **values)
     return (await session.execute(statement.returning(*_ENDED))).one_or_none()
 

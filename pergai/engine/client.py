@@ -13,6 +13,7 @@ import socket
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Protocol
 
 import structlog
@@ -77,8 +78,10 @@ class EngineClient:
         self._inside[job.id] = None
 
     def cancel(self, job: str) -> None:
-        if job in self._inside and self._writer is not None:
-            self._send(Cancel(job))
+        """Work on it no more. An engine that is dying has forgotten it."""
+        if job in self._inside:
+            with suppress(ConnectionError):
+                self._send(Cancel(job))
 
     async def run(self) -> None:
         """Keep an engine process alive until cancelled or stopped."""
@@ -101,7 +104,7 @@ class EngineClient:
         process = self._process
         if process is None:
             return
-        if self._writer is not None:
+        with suppress(ConnectionError):  # it is dying by itself
             self._send(Stop())
         try:
             await asyncio.wait_for(process.wait(), 5)

@@ -73,10 +73,11 @@ class Dispatcher:
         """Something may be waiting."""
         self._wake.set()
 
-    def forget(self, generation: UUID) -> None:
+    def forget(self, row: Row[Any], outcome: str) -> None:
         """The row has ended without the engine; stop working on it."""
         if self._engine is not None:
-            self._engine.cancel(str(generation))
+            self._engine.cancel(str(row.id))
+        self._ended(row, outcome)
 
     async def recover(self) -> int:
         """At start: what a dead process was working on goes back, as suspects. Returns how many."""
@@ -117,14 +118,15 @@ class Dispatcher:
     async def _feed(self) -> bool:
         """Send what there is room for; True when something was sent."""
         engine = self._engine
-        if engine is None or engine.hello is None or not engine.ready or self.draining:
+        hello = engine.hello if engine is not None and engine.ready else None
+        if engine is None or hello is None or self.draining:
             return False
         async with self._database.read() as connection:
             suspects = await queue.suspect_libraries(connection)
             waiting = suspects or await queue.waiting_libraries(connection)
         if suspects and self._inside:
             return False  # a suspect runs alone: first let the engine run empty
-        room = 1 if suspects else (self._jobs or engine.hello.jobs) - len(self._inside)
+        room = 1 if suspects else (self._jobs or hello.jobs) - len(self._inside)
         if room <= 0 or not waiting or any(row.crashes for row in self._inside.values()):
             return False
         library = min(waiting, key=lambda name: self._last_served.get(name, 0))
@@ -206,6 +208,7 @@ class Dispatcher:
         reason = EngineCrashed(f"the engine died {LONE_CRASHES} times while it worked on this job alone")
         lone = len(rows) == 1
         guilty = [row for row in rows if lone and row.lone_crashes + 1 >= LONE_CRASHES]
+        failed = []
         async with self._database.write() as session:
             await queue.blame(session, [row.id for row in rows if row not in guilty], lone=lone)
             for row in guilty:
@@ -214,8 +217,9 @@ class Dispatcher:
                 )
                 if ended is not None:
                     webhooks.enqueue(session, ended)
-        for row in guilty:
-            self._ended(row, reason.code)
+                    failed.append(ended)
+        for ended in failed:
+            self._ended(ended, reason.code)
         self.wake()
 
     async def heard(self, message: FromEngine) -> None:
@@ -302,6 +306,7 @@ class Dispatcher:
             log.error("the end of a job could not be written down", exc_info=error)
 
     async def _completed(self, row: Row[Any], result: Result, key: str) -> str:
+        """The outcome; empty when the job had ended already."""
         async with self._database.write() as session:
             ended = await queue.finish(
                 session,
@@ -329,22 +334,25 @@ class Dispatcher:
         if ended is None:  # cancelled, or its product was deleted, while it ran
             log.info("a result is dropped: its generation has ended", generation_id=result.job)
             await asyncio.to_thread(self._files.remove, row.library, key)
-            return "dropped"
+            return ""
         for phase, seconds in result.seconds.items():
             self._metrics.inference_duration_seconds.labels(provider=row.provider, phase=phase).observe(seconds)
         return "completed"
 
     async def _failed(self, row: Row[Any], result: Result) -> str:
+        """The outcome; empty when the job had ended already."""
         async with self._database.write() as session:
             ended = await queue.finish(
                 session, row.id, status=Status.FAILED, error_code=result.error, error_detail=result.detail
             )
             if ended is not None:
                 webhooks.enqueue(session, ended)
-        return result.error
+        return result.error if ended is not None else ""
 
     def _ended(self, row: Row[Any], outcome: str) -> None:
-        self._metrics.generations_total.labels(provider=row.provider, task=row.kind, outcome=outcome).inc()
+        """Without an `outcome` it had ended before, and was counted then."""
+        if outcome:
+            self._metrics.generations_total.labels(provider=row.provider, task=row.kind, outcome=outcome).inc()
         status = Status.COMPLETED if outcome == "completed" else Status.FAILED
         self._events.publish(Event(row.id, status, 1.0, status))
 

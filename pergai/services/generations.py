@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Literal
 from uuid import UUID
 
@@ -38,6 +38,7 @@ from pergai.services.providers import Providers
 from pergai.settings import Settings
 
 _G: Any = Generation.__table__  # type: ignore[attr-defined]
+_K: Any = IdempotencyKey.__table__  # type: ignore[attr-defined]
 _P: Any = Product.__table__  # type: ignore[attr-defined]
 GENERATION_ID = _G.c.id
 SEEDS = 2**31
@@ -152,22 +153,27 @@ class Generations:
         self._dispatcher.wake()
         return list(rows), False
 
-    @contextmanager
-    def answering(self, library: str, idempotency_key: str | None) -> Iterator[None]:
-        """Held while a request is being answered: the same key again meanwhile is StillRunning."""
-        if not idempotency_key:
+    @asynccontextmanager
+    async def answering(self, library: str, idempotency_key: str | None) -> AsyncIterator[None]:
+        """Held while the first request with this key is being answered: the same key again meanwhile is StillRunning. What
+        repeats an answered one holds nothing, however long it waits for the job."""
+        mark = (library, idempotency_key or "")
+        self._require_answered(mark)
+        if not idempotency_key or await self._is_known(library, idempotency_key):
             yield
             return
-        mark = (library, idempotency_key)
-        if mark in self._answering:
-            raise StillRunning(
-                "the first request with this Idempotency-Key is still being answered", headers={"Retry-After": "2"}
-            )
+        self._require_answered(mark)  # again: another may have come first meanwhile
         self._answering.add(mark)
         try:
             yield
         finally:
             self._answering.discard(mark)
+
+    def _require_answered(self, mark: tuple[str, str]) -> None:
+        if mark in self._answering:
+            raise StillRunning(
+                "the first request with this Idempotency-Key is still being answered", headers={"Retry-After": "2"}
+            )
 
     def _rows(
         self,
@@ -235,15 +241,15 @@ class Generations:
 
     async def _answered(self, library: str, key: str, fingerprint: str) -> list[Any]:
         """What this key was answered with before any limits are looked at again; empty when it is new."""
-        known = select(IdempotencyKey).where(
-            IdempotencyKey.__table__.c.library == library,  # type: ignore[attr-defined]
-            IdempotencyKey.__table__.c.key == key,  # type: ignore[attr-defined]
-        )
         async with self._database.read() as connection:
-            row = (await connection.execute(known)).one_or_none()
+            row = (await connection.execute(_remembered(library, key))).one_or_none()
             if row is None:
                 return []
             return await self._replay(connection, row, fingerprint)
+
+    async def _is_known(self, library: str, key: str) -> bool:
+        async with self._database.read() as connection:
+            return (await connection.execute(_remembered(library, key))).one_or_none() is not None
 
     async def _replay(self, connection: Any, remembered: Any, fingerprint: str) -> list[Any]:
         if remembered.request_sha256 != fingerprint:
@@ -310,9 +316,12 @@ class Generations:
             if ended is not None:
                 webhooks.enqueue(session, ended)
         if ended is not None:
-            self._dispatcher.forget(ended.id)
-            self._events.publish(Event(ended.id, Status.FAILED, 1.0, "cancelled"))
+            self._dispatcher.forget(ended, reason.code)
         return await self.get(library, row.id)
+
+
+def _remembered(library: str, key: str) -> Select[Any]:
+    return select(IdempotencyKey).where(_K.c.library == library, _K.c.key == key)
 
 
 def _fingerprint(kind: Task | Literal["rerun"], asked: Mapping[str, Any]) -> str:

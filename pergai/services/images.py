@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from pergai.db.database import Database
 from pergai.db.tables import Image
@@ -39,7 +40,7 @@ _I: Any = Image.__table__  # type: ignore[attr-defined]
 
 
 class Images:
-    """Takes files in, finds them again, removes them."""
+    """Takes files in, and finds them again."""
 
     def __init__(self, database: Database, files: FileStore, settings: Settings) -> None:
         self._database = database
@@ -54,6 +55,8 @@ class Images:
             memory_mib=limits.inspect_memory_mib,
         )
         self._inspecting = asyncio.Semaphore(2)
+        self.leaving = asyncio.Lock()
+        """Held while a file follows its row out, so that nobody adopts it on its way."""
 
     def require_room(self) -> None:
         """Raises StorageFull when the disk has too little left to promise anything."""
@@ -97,19 +100,15 @@ class Images:
                 return Image(**row._mapping)
             return await self._adopt(library, key)
         except NotFound as error:
-            detail = f"there is no image at {path[:200]!r} in this library; POST /uploads answers with an imagePath"
-            raise InvalidRequest(detail, errors=[FieldError("/imagePath", detail)]) from error
+            raise _missing(path) from error
         except InvalidRequest as error:
             error.errors = error.errors or (FieldError("/imagePath", error.detail),)
             raise
 
-    async def remove(self, library: str, key: str) -> None:
-        """Forget the row, then remove the file."""
-        async with self._database.write() as session:
-            row = await session.scalar(select(Image).where(_I.c.library == library, _I.c.key == key))
-            if row is not None:
-                await session.delete(row)
-        await asyncio.to_thread(self._files.remove, library, key)
+    async def require(self, session: AsyncSession, library: str, key: str) -> None:
+        """In the transaction that begins to use an image. Raises InvalidRequest when it has gone since it was found."""
+        if await session.scalar(select(_I.c.id).where(_I.c.library == library, _I.c.key == key)) is None:
+            raise _missing(key)
 
     async def _adopt(self, library: str, key: str) -> Image:
         if key == SAMPLE_KEY and not self._files.exists(library, key):
@@ -118,7 +117,10 @@ class Images:
             raise NotFound("no such file")
         image = await self._inspected(library, self._files.local_path(library, key))
         image.key = key
-        return await self._record(image)
+        async with self.leaving:
+            if not self._files.exists(library, key):
+                raise NotFound("no such file")
+            return await self._record(image)
 
     async def lay_sample(self, library: str) -> None:
         """Put the sample photo into a library that lacks it."""
@@ -167,6 +169,11 @@ class Images:
             used = (await connection.execute(select(func.sum(_I.c.bytes)).where(_I.c.library == library))).scalar() or 0
         if used + more >= quota * 1024**3:
             raise QuotaExceeded(f"this library may keep {quota:g} GiB; remove products or ask for more room")
+
+
+def _missing(path: str) -> InvalidRequest:
+    detail = f"there is no image at {path[:200]!r} in this library; POST /uploads answers with an imagePath"
+    return InvalidRequest(detail, errors=[FieldError("/imagePath", detail)])
 
 
 def file_sha256(path: Path) -> str:

@@ -1,7 +1,7 @@
 """Files without a row and rows without a file: how a data folder is checked, and mended.
 
-Neither arises from a crash (files come before rows, and go after them), but restored backups and busy hands make
-them.
+A crash leaves only files without a row (files come before rows, and go after them); restored backups and busy hands make
+both.
 """
 
 from __future__ import annotations

@@ -16,7 +16,6 @@ from pergai.db.tables import Image, Product
 from pergai.errors import FieldError, ProductDeleted, ProductNotFound, QuotaExceeded, UnknownCategory
 from pergai.services import webhooks
 from pergai.services.dispatcher import Dispatcher
-from pergai.services.events import Event, Events
 from pergai.services.images import SAMPLE_KEY, Images
 from pergai.settings import Settings
 from pergai.storage.files import FileStore
@@ -33,7 +32,6 @@ class Products:
         database: Database,
         files: FileStore,
         images: Images,
-        events: Events,
         dispatcher: Dispatcher,
         categories: Iterable[Category],
         settings: Settings,
@@ -41,7 +39,6 @@ class Products:
         self._database = database
         self._files = files
         self._images = images
-        self._events = events
         self._dispatcher = dispatcher
         self._settings = settings
         self.categories = tuple(categories)
@@ -72,6 +69,7 @@ class Products:
                 count = (await session.execute(select(func.count()).where(_P.c.library == library))).scalar_one()
                 if count >= quota:
                     raise QuotaExceeded(f"this library may keep {quota} products")
+            await self._images.require(session, library, image.key)
             session.add(product)
         return product
 
@@ -98,25 +96,27 @@ class Products:
         """
         product = await self.get(library, id)
         gone = ProductDeleted("the product was deleted before the job ran")
-        async with self._database.write() as session:
-            row = await session.get(Product, product.id)
-            if row is None:
-                raise ProductNotFound("there is no product with this id in the library of this key")
-            await session.delete(row)
-            failed = list(await queue.fail_waiting(session, library, product.id, code=gone.code, detail=gone.detail))
-            for generation in failed:
-                webhooks.enqueue(session, generation)
-            users = select(func.count()).where(
-                _P.c.library == library, _P.c.image_key == product.image_key, _P.c.id != product.id
-            )
-            orphaned = product.image_key != SAMPLE_KEY and not (await session.execute(users)).scalar_one()
+        async with self._images.leaving:
+            async with self._database.write() as session:
+                row = await session.get(Product, product.id)
+                if row is None:
+                    raise ProductNotFound("there is no product with this id in the library of this key")
+                await session.delete(row)
+                failed = list(
+                    await queue.fail_waiting(session, library, product.id, code=gone.code, detail=gone.detail)
+                )
+                for generation in failed:
+                    webhooks.enqueue(session, generation)
+                users = select(func.count()).where(
+                    _P.c.library == library, _P.c.image_key == product.image_key, _P.c.id != product.id
+                )
+                orphaned = product.image_key != SAMPLE_KEY and not (await session.execute(users)).scalar_one()
+                if orphaned:
+                    image = select(Image).where(_I.c.library == library, _I.c.key == product.image_key)
+                    if (found := await session.scalar(image)) is not None:
+                        await session.delete(found)
             if orphaned:
-                image = select(Image).where(_I.c.library == library, _I.c.key == product.image_key)
-                if (found := await session.scalar(image)) is not None:
-                    await session.delete(found)
-        if orphaned:
-            await asyncio.to_thread(self._files.remove, library, product.image_key)
+                await asyncio.to_thread(self._files.remove, library, product.image_key)
         for generation in failed:
-            self._dispatcher.forget(generation.id)
-            self._events.publish(Event(generation.id, generation.status, 1.0, "failed"))
+            self._dispatcher.forget(generation, gone.code)
         return failed

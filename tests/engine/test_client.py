@@ -1,0 +1,66 @@
+"""The API's handle on an engine process, at the moment that process dies."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+
+from pergai.engine.client import EngineClient
+from pergai.engine.core import Job
+from pergai.engine.wire import FromEngine, Hello, boot_of
+from pergai.settings import load_settings
+
+
+class Ears:
+    """Hears of the engine process."""
+
+    def __init__(self) -> None:
+        self.is_up = asyncio.Event()
+        self.lost: list[str] = []
+
+    async def heard(self, message: FromEngine) -> None: ...
+
+    async def up(self, hello: Hello) -> None:
+        self.is_up.set()
+
+    async def down(self, jobs: Sequence[str]) -> None:
+        self.lost += jobs
+
+
+def test_a_job_may_be_cancelled_at_every_moment_of_an_engines_death(tmp_path: Path) -> None:
+    job = Job(
+        id="job",
+        kind="remove-bg",
+        library="default",
+        pipeline="cutout",
+        provider="nano-banana",
+        source=str(tmp_path / "source.png"),
+        source_sha256="",
+        params={},
+        target=str(tmp_path / "target.png"),
+    )
+
+    async def scenario() -> None:
+        settings = load_settings(home=tmp_path)
+        settings.paths.create()
+        ears = Ears()
+        client = EngineClient(boot_of(settings), ears, start_seconds=60, hang_seconds=60)
+        life = asyncio.create_task(client.run())
+        await asyncio.wait_for(ears.is_up.wait(), 60)
+        pid = client.pid
+        assert pid is not None
+        os.kill(pid, signal.SIGSTOP)  # the job is inside, and stays there
+        client.submit(job)
+        os.kill(pid, signal.SIGKILL)
+        async with asyncio.timeout(30):
+            while not ears.lost:
+                client.cancel(job.id)
+                await asyncio.sleep(0)
+        assert ears.lost == [job.id]
+        await client.stop()
+        await life
+
+    asyncio.run(scenario())
