@@ -1,9 +1,10 @@
-"""The drills of tests/drills at length: kills, power losses, races, poison, forged URLs, broken uploads, hours of work.
+"""The drills of tests/drills at length: kills and cancellations, power losses, races, poison, forged URLs, broken uploads, hours
+of work.
 
     python -m benchmarks.reliability [--kills 300 --states 20000 …] [--only kills,races] [--minutes 480]
 
 A drill that finds something is a failure in the results and in the exit status; the others still run. One core is enough; a
-kill takes about two seconds of it.
+kill takes about three seconds of it.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import subprocess
 import sys
 import time
 import traceback
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -39,16 +41,15 @@ Found = dict[str, Any]
 
 
 def _kills(count: int, chance: random.Random, done: Done) -> Found:
-    jobs = 0
+    found: Counter[str] = Counter()
     for number in range(-(-count // STRIKES)):
         with Server() as server:
+            studio = open_studio(server)
             strikes = min(STRIKES, count - number * STRIKES)
             kill = kills.KILLS[number % len(kills.KILLS)]
-            kills.keep_promises_through_kills(
-                open_studio(server), kill, jobs=JOBS, kills=strikes, chance=chance, done=done
-            )
-            jobs += JOBS
-    return {"jobs": jobs}
+            found += kills.keep_promises_through_kills(studio, kill, jobs=JOBS, kills=strikes, chance=chance, done=done)
+            found["jobs"] += len(studio.promised)
+    return dict(sorted(found.items()))
 
 
 def _states(count: int, chance: random.Random, done: Done) -> Found:
@@ -126,7 +127,7 @@ DRILLS: dict[str, tuple[int, str, Callable[[int, random.Random, Done], Found]]] 
     "engine_kills": (10, "kills of the engine process alone", _engine_kills),
     "restarts": (2, "starts with ten thousand jobs waiting", _restarts),
     "cases": (3000, "schemathesis cases", _cases),
-    "kills": (90, "kill -9 with jobs queued", _kills),
+    "kills": (90, "kill -9 with jobs queued, some of them taken back", _kills),
     "minutes": (10, "minutes of mixed work, for the growth of memory", _minutes),
 }
 

@@ -1,14 +1,36 @@
 """Bugs to plant into a server, each of a kind that has cost somebody their data. The tests must find every one of them.
 
-`Server(planted="skipped_library_check")` starts `pergai serve` after calling the function of that name in its process.
+`Server(planted="skipped_library_check")` starts `pergai serve` after calling the function of that name in its process; what is
+`in_the_engine` is called in the engine process that it starts.
 """
 
 from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
 from typing import Any
+
+
+def in_the_engine(bug: Callable[[], None]) -> Callable[[], None]:
+    """Plants a bug into `python -m pergai.worker …`, whenever the API process starts one."""
+
+    @wraps(bug)
+    def plant() -> None:
+        import asyncio
+
+        start = asyncio.create_subprocess_exec
+        program = f"import planted; planted.{bug.__name__}.__wrapped__(); from pergai.worker import main; main()"
+
+        async def start_with_it(python: str, option: str, name: str, *arguments: str, **options: Any) -> Any:
+            assert (option, name) == ("-m", "pergai.worker")
+            return await start(python, "-c", program, *arguments, **options)
+
+        asyncio.create_subprocess_exec = start_with_it
+
+    return plant
 
 
 def skipped_library_check() -> None:
@@ -182,3 +204,14 @@ def unwritable_result() -> None:
         raise ZeroDivisionError("planted")
 
     Dispatcher._completed = completed  # type: ignore[method-assign]
+
+
+@in_the_engine
+def silent_cancellation() -> None:
+    """A job that is cancelled before its first step says nothing of its end, and keeps its place."""
+    from pergai.engine.engine import Engine
+
+    def over(self: Engine, job: Any, task: Any) -> None:
+        self._tasks.pop(job.id, None)
+
+    Engine._over = over  # type: ignore[method-assign]

@@ -1,9 +1,11 @@
-"""kill -9 at random moments with jobs queued."""
+"""kill -9 at random moments with jobs queued, some of which their clients take back."""
 
 from __future__ import annotations
 
+import os
 import random
 import time
+from collections import Counter
 from collections.abc import Callable
 from typing import TypeAlias
 
@@ -12,6 +14,8 @@ from server import Server
 from studio import Orders, Studio
 
 from drills import Done, nobody
+from drills.disturbances import Disturbances, no_slot_is_lost, take_back_on_the_way
+from pergai.services.orphans import YOUNG_SECONDS
 
 Kill: TypeAlias = Callable[[Studio], None]
 
@@ -36,20 +40,44 @@ KILLS = (kill_api, kill_engine, kill_both)
 
 def keep_promises_through_kills(
     studio: Studio, kill: Kill, *, jobs: int, kills: int, chance: random.Random, done: Done = nobody
-) -> None:
-    """Clients order `jobs` cut-outs while `kill` strikes: every 202 ends completed with its file, none twice."""
+) -> Counter[str]:
+    """Clients order `jobs` cut-outs and change their minds about some, while `kill` strikes: every 202 ends completed with its
+    file, or as a client wanted it, none twice, and the queue goes on. What came of the disturbances."""
     before = studio.ended()
+    for own_photo in (True, False):
+        studio.add_product(own_photo=own_photo)
+    disturbances = Disturbances(
+        studio,
+        random.Random(chance.random()),
+        cancellations=jobs // 5,
+        deletions=jobs // 15,
+        reruns=jobs // 10,
+        pauses=jobs // 10,
+    )
     orders = Orders(studio, jobs)
     orders.start()
+    disturbances.start()
+    completed = -1
     for number in range(kills):
-        # One job ends between two kills: a job that is inside at three crashes in a row, alone, is rightly failed.
+        # One job completes between two kills: a job that is inside at three crashes in a row, alone, is rightly failed.
+        studio.wait_until(
+            lambda so_far=completed: studio.completed() > so_far or studio.ended() - before >= jobs, "nothing completes"
+        )
         studio.wait_for_ended(before + min(jobs - 1, number * jobs // (2 * kills)))
         time.sleep(chance.uniform(0, 0.7))
         kill(studio)
+        completed = studio.completed()
         done()
     orders.finish()
+    disturbances.finish()
     studio.server.wait_ready()
+    studio.wait_for_ended(len(studio.promised))
+    counts = disturbances.counts + take_back_on_the_way(studio, chance)
+    no_slot_is_lost(studio)
+    tidy_up(studio)
+    assert "Traceback" not in studio.server.log.read_text(), "a mistake was logged"
     studio.check_nothing_lost_and_nothing_twice()
+    return counts
 
 
 def unready_and_ready_again(server: Server, done: Done = nobody) -> tuple[float, float]:
@@ -75,3 +103,10 @@ def kill_with_jobs_inside(studio: Studio, kill: Kill) -> None:
     kill(studio)
     studio.server.wait_ready()
     studio.check_nothing_lost_and_nothing_twice()
+
+
+def tidy_up(studio: Studio) -> None:
+    """`pergai doctor --fix`, after hours. A kill between a file and its row leaves the file, which is removed when it is old."""
+    for file in (studio.server.home / "files").rglob("*.*"):
+        os.utime(file, times=(time.time() - 2 * YOUNG_SECONDS,) * 2)
+    studio.server.command("doctor", "--fix")

@@ -1,4 +1,8 @@
-"""A library with a small photo, clients that do not give up, and the check that nothing was lost and nothing came twice."""
+"""A library with a small photo, clients that do not give up, and the check that nothing was lost and nothing came twice.
+
+Clients may also change their minds: what they cancelled, and the jobs of a product they deleted, may end as failed with that
+reason, and nothing else may.
+"""
 
 from __future__ import annotations
 
@@ -32,26 +36,74 @@ class Studio:
 
     server: Server
     key: str
+    image_path: str
+    """Of the photo that `product` is made from."""
     product: str
+    """Never deleted."""
+    passing: list[str] = field(default_factory=list)
+    """Products that may be deleted while orders for them are under way."""
     promised: set[str] = field(default_factory=set)
     """Ids of generations that were answered 2xx."""
+    cancelled: set[str] = field(default_factory=set)
+    """Ids of generations that somebody tried to cancel."""
+    deleted: set[str] = field(default_factory=set)
+    """Ids of products that somebody tried to delete."""
+    ends: dict[str, str] = field(default_factory=dict)
+    """How each generation was first seen to have ended: "completed", or its error's code."""
     patience_seconds: float = PATIENCE_SECONDS
 
     def client(self) -> httpx.Client:
         return self.server.client(self.key)
 
-    def order(self, number: int) -> None:
-        """Ask for one cut-out, again and again with the same Idempotency-Key, until the server promises it."""
-        colour = f"#{number * 65_793 % 2**24:06x}"
-        ask = {
-            "json": {"productId": self.product, "background": colour},
-            "headers": {"Idempotency-Key": str(uuid4()), "Prefer": "wait=0"},
-        }
-        answer = self.persist(lambda client: client.post("/tools/remove-bg", **ask))
-        self.promised.add(answer.json()["id"])
+    # --- what clients do ---------------------------------------------------------------------------
 
-    def persist(self, ask: Callable[[httpx.Client], httpx.Response]) -> httpx.Response:
-        """The first answer that is no "come back later"."""
+    def order(self, number: int, product: str = "") -> str:
+        """Ask for one cut-out, again and again with the same Idempotency-Key, until the server promises it; its id. Without a
+        `product`, every third is for a passing one, if there is any."""
+        colour = f"#{number * 65_793 % 2**24:06x}"
+        choice = [*self.passing] if number % 3 == 2 else []
+        product = product or (choice[number % len(choice)] if choice else self.product)
+        return self._promise("/tools/remove-bg", productId=product, background=colour) or self.order(number)
+
+    def rerun(self, record: dict[str, Any]) -> str:
+        """Ask for an ended generation once more; the new one's id, "" when its product is deleted."""
+        return self._promise(f"/generations/{record['id']}/rerun", productId=record["productId"])
+
+    def cancel(self, id: str) -> str:
+        """How it has ended by the time the cancellation is answered: for good."""
+        self.cancelled.add(id)
+        record = self.persist(lambda client: client.post(f"/generations/{id}/cancel")).json()
+        assert self.note(record), record
+        return self.ends[id]
+
+    def add_product(self, *, own_photo: bool) -> None:
+        """A passing product, with a photo of its own or the one of `product`."""
+        path = self.image_path
+        if own_photo:
+            files = {"file": ("cup.png", small_photo(), "image/png")}
+            path = self.persist(lambda client: client.post("/uploads", files=files)).json()["imagePath"]
+        body = {"name": "Passing", "category": "home", "imagePath": path}
+        self.passing.append(self.persist(lambda client: client.post("/products", json=body)).json()["id"])
+
+    def delete_product(self, id: str) -> int:
+        """How many jobs failed by it. When the answer is there, none of its jobs is waiting or running any more."""
+        self.passing.remove(id)
+        self.deleted.add(id)
+        attempts = 0
+
+        def ask(client: httpx.Client) -> httpx.Response:
+            nonlocal attempts
+            attempts += 1
+            return client.delete(f"/products/{id}")
+
+        answer = self.persist(ask, or_refused="product_not_found")
+        assert answer.is_success or attempts > 1, answer.text
+        records = self.records(productId=id)
+        assert all(map(self.note, records)), records
+        return sum(self.ends[record["id"]] == "product_deleted" for record in records)
+
+    def persist(self, ask: Callable[[httpx.Client], httpx.Response], *, or_refused: str = "") -> httpx.Response:
+        """The first answer that is no "come back later": a success, or a refusal with the code `or_refused`."""
         deadline = time.monotonic() + self.patience_seconds
         while time.monotonic() < deadline:
             try:
@@ -64,13 +116,42 @@ class Studio:
                 assert "retry-after" in answer.headers, answer.text
                 time.sleep(0.1)
                 continue
-            assert answer.is_success, answer.text
+            assert answer.is_success or answer.json()["code"] == or_refused, answer.text
             return answer
         raise AssertionError(f"the server did not answer:\n{self.server.log_end()}")
 
-    def records(self) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = self.persist(lambda client: client.get("/generations")).json()
+    def _promise(self, path: str, **body: str) -> str:
+        """The id of the generation that a request makes; "" when its product is one that somebody deleted."""
+        headers = {"Idempotency-Key": str(uuid4()), "Prefer": "wait=0"}
+        answer = self.persist(
+            lambda client: client.post(path, json=body, headers=headers), or_refused="product_not_found"
+        )
+        if answer.is_success:
+            id = str(answer.json()["id"])
+            self.promised.add(id)
+            return id
+        assert body["productId"] in self.deleted, answer.text
+        return ""
+
+    # --- what they see -----------------------------------------------------------------------------
+
+    def records(self, **filters: str) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.persist(lambda client: client.get("/generations", params=filters)).json()
         return found
+
+    def note(self, record: dict[str, Any]) -> bool:
+        """Whether it has ended. Raises AssertionError when it had ended otherwise before, or for a reason nobody gave."""
+        if record["status"] not in ("completed", "failed"):
+            assert record["id"] not in self.ends, (self.ends[record["id"]], record)
+            return False
+        end = record["error"]["code"] if record["status"] == "failed" else "completed"
+        assert self.ends.setdefault(record["id"], end) == end, (self.ends[record["id"]], record)
+        assert (
+            end == "completed"
+            or (end == "cancelled" and record["id"] in self.cancelled)
+            or (end == "product_deleted" and record["productId"] in self.deleted)
+        ), record["error"]
+        return True
 
     def count_generations(self) -> int:
         return self._count("SELECT count(*) FROM generation")
@@ -79,31 +160,57 @@ class Studio:
         """How many have ended, read from the database itself: it answers also while the server is down."""
         return self._count("SELECT count(*) FROM generation WHERE status IN ('completed', 'failed')")
 
+    def completed(self) -> int:
+        return self._count("SELECT count(*) FROM generation WHERE status = 'completed'")
+
+    def processing(self) -> int:
+        return self._count("SELECT count(*) FROM generation WHERE status = 'processing'")
+
     def wait_for_ended(self, count: int) -> None:
+        self.wait_until(lambda: self.ended() >= count, f"fewer than {count} have ended")
+
+    def wait_until(self, true: Callable[[], bool], what: str) -> None:
         deadline = time.monotonic() + self.patience_seconds
-        while (ended := self.ended()) < count:
-            assert time.monotonic() < deadline, f"{ended} of {count} ended:\n{self.server.log_end()}"
+        while not true():
+            assert time.monotonic() < deadline, f"{what}:\n{self.server.log_end()}"
             time.sleep(0.05)
 
+    # --- what must be true -------------------------------------------------------------------------
+
     def check_nothing_lost_and_nothing_twice(self) -> None:
-        """Every promise is kept: one row, completed, with its own whole file; and there are no others."""
+        """Every promise is kept: one row, completed with its own whole file, or ended without one because a client wanted it
+        so; there are no others, every file has its row and every row its file."""
         self.wait_for_ended(len(self.promised))
         records = self.records()
         assert sorted(record["id"] for record in records) == sorted(self.promised)
-        for record in records:
-            assert record["status"] == "completed", record["error"]
-            data = httpx.get(record["resultImagePath"]).content
-            with Image.open(io.BytesIO(data)) as picture:
-                picture.load()
-                assert picture.size == (150, 100)
-        on_disk = [path.stem for path in (self.server.home / "files").rglob("generations/*")]
-        assert sorted(on_disk) == sorted(self.promised)
-        assert self._count("SELECT count(*) FROM image WHERE key LIKE 'generations/%'") == len(self.promised)
-        assert self._count("SELECT count(DISTINCT result_key) FROM generation") == len(self.promised)
+        assert all(map(self.note, records))
+        with self.client() as client:
+            for record in records:
+                if record["status"] == "failed":
+                    assert record["resultImagePath"] is None, record
+                    continue
+                with Image.open(io.BytesIO(client.get(record["resultImagePath"]).content)) as picture:
+                    picture.load()
+                    assert picture.size == (150, 100)
+        done = sorted(id for id, end in self.ends.items() if end == "completed")
+        library = self.server.home / "files" / "default"
+        on_disk = [path for kind in ("generations", "uploads") for path in library.glob(f"{kind}/*")]
+        assert sorted(path.stem for path in on_disk if path.parent.name == "generations") == done
+        rows = self._rows("SELECT key FROM image WHERE key LIKE 'generations/%' OR key LIKE 'uploads/%'")
+        assert sorted(key for (key,) in rows) == sorted(str(path.relative_to(library)) for path in on_disk)
+        assert self._count("SELECT count(DISTINCT result_key) FROM generation") == len(done)
+        without = "SELECT count(*) FROM product WHERE (library, image_key) NOT IN (SELECT library, key FROM image)"
+        assert self._count(without) == 0, "a product without its picture"
+        products = {product["id"] for product in self.persist(lambda client: client.get("/products")).json()}
+        assert {self.product, *self.passing} <= products
+        assert not products & self.deleted
 
     def _count(self, query: str) -> int:
+        return int(self._rows(query)[0][0])
+
+    def _rows(self, query: str) -> list[tuple[Any, ...]]:
         with sqlite3.connect(f"file:{self.server.home / 'pergai.db'}?mode=ro", uri=True, timeout=30) as database:
-            return int(database.execute(query).fetchone()[0])
+            return database.execute(query).fetchall()
 
 
 def open_studio(server: Server) -> Studio:
@@ -111,10 +218,10 @@ def open_studio(server: Server) -> Studio:
     with server.client(key) as client:
         uploaded = client.post("/uploads", files={"file": ("cup.png", small_photo(), "image/png")})
         assert uploaded.status_code == 201, uploaded.text
-        body = {"name": "Cup", "category": "home", "imagePath": uploaded.json()["imagePath"]}
-        product = client.post("/products", json=body)
+        path = uploaded.json()["imagePath"]
+        product = client.post("/products", json={"name": "Cup", "category": "home", "imagePath": path})
         assert product.status_code == 201, product.text
-    return Studio(server, key, product.json()["id"])
+    return Studio(server, key, path, product.json()["id"])
 
 
 class Orders(threading.Thread):

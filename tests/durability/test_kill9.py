@@ -1,5 +1,5 @@
 """kill -9 of the API process, of the engine process and of both, at random moments: every 202 ends completed with its file, none
-twice. `PERGAI_TEST_KILLS` kills more often."""
+twice, unless a client cancelled it or deleted its product meanwhile. `PERGAI_TEST_KILLS` kills more often."""
 
 from __future__ import annotations
 

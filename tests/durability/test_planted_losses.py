@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 from drills.full_disk import keep_results_while_the_disk_is_full
-from drills.kills import kill_api, kill_engine, kill_with_jobs_inside
+from drills.kills import keep_promises_through_kills, kill_api, kill_engine, kill_with_jobs_inside
 from drills.races import equal_requests
 from server import Server
 from studio import Studio, open_studio
@@ -37,6 +39,15 @@ def test_a_planted_loss_is_found(bug: str) -> None:
         studio.patience_seconds = 15
         with pytest.raises((AssertionError, OSError)):
             CHECKS[bug](studio)
+
+
+@pytest.mark.slow
+def test_a_place_in_the_engine_that_a_cancelled_job_keeps_is_found() -> None:
+    with Server(planted="silent_cancellation") as server:
+        studio = open_studio(server)
+        studio.patience_seconds = 10
+        with pytest.raises(AssertionError, match="jobs that have ended are still in the engine"):
+            keep_promises_through_kills(studio, kill_engine, jobs=6, kills=0, chance=random.Random(7))
 
 
 @pytest.mark.slow
