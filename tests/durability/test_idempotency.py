@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import threading
+import time
 from uuid import uuid4
 
 import pytest
+from drills.disturbances import engine_standing_still
 from drills.races import different_requests, equal_requests
 from server import Server
 from studio import Studio, open_studio
@@ -38,6 +41,28 @@ def test_the_same_key_again_gives_the_same_generation(shared: Studio) -> None:
     assert first.json()["id"] == again.json()["id"]
     assert again.headers["idempotent-replayed"] == "true"
     assert "idempotent-replayed" not in first.headers
+
+
+def test_a_repetition_that_waits_for_the_job_does_not_hold_up_the_next(shared: Studio) -> None:
+    ask = {"json": {"productId": shared.product, "background": "#010203"}}
+    headers = {"Idempotency-Key": str(uuid4())}
+    ended = []
+
+    def wait_long() -> None:
+        with shared.client() as client:
+            ended.append(client.post("/tools/remove-bg", **ask, headers=headers | {"Prefer": "wait=60"}).json())
+
+    waiting = threading.Thread(target=wait_long, daemon=True)
+    with shared.client() as client, engine_standing_still(shared):
+        answers = [client.post("/tools/remove-bg", **ask, headers=headers | {"Prefer": "wait=0"})]
+        waiting.start()
+        for _ in range(10):
+            time.sleep(0.1)
+            answers.append(client.post("/tools/remove-bg", **ask, headers=headers | {"Prefer": "wait=0"}))
+    waiting.join(60)
+
+    assert [answer.status_code for answer in answers] == [202] * 11, [answer.text for answer in answers]
+    assert [record["status"] for record in ended] == ["completed"]
 
 
 def test_the_same_key_with_another_body_is_refused(shared: Studio) -> None:
