@@ -14,13 +14,12 @@ from drills import Done, nobody
 
 def send_at_once(studio: Studio, bodies: list[dict[str, object]], key: str) -> list[httpx.Response]:
     """The answers of as many clients, each of which comes back when the first request is still being answered."""
-
     headers = {"Authorization": f"Bearer {studio.key}", "Idempotency-Key": key, "Prefer": "wait=0"}
     base = studio.server.url + API
 
     async def persist(body: dict[str, object]) -> httpx.Response:
-        # A client each: one pool of a hundred connections looks at all of them for every request (httpcore), which took
-        # nine tenths of a race and let the requests trickle in.
+        # A client each: one pool of a hundred connections looks at all of them for every request (httpcore). Most of a race's
+        # time went there, and the requests trickled in.
         async with httpx.AsyncClient(base_url=base, headers=headers, verify=False, timeout=60) as client:
             pause = 0.05
             while (answer := await client.post("/tools/remove-bg", json=body)).status_code == 409:
