@@ -41,6 +41,9 @@ _BLOTCHES = 0.01
 _HOLE_FRAME = 0.08
 """How much brightness changes at the edge of a hole at least: the shading of a white product on white is softer."""
 
+_LEAK = 2.5
+"""Half the width in pixels of the gaps in a hole's outline that are closed."""
+
 _DARKEST_SHADOW = 0.35
 
 _WHITE = 0.85
@@ -58,6 +61,8 @@ class Backdrop:
     """Pixels that show nothing but the backdrop, lit or in shadow."""
     lit: Colours
     """The backdrop without its shadows."""
+    holes: BoolPlane
+    """Ground inside the net's outline that a sharp edge of the product closes off all around."""
 
     def with_ground(self, image: Colours, ground: BoolPlane) -> Backdrop:
         """The same backdrop, its shadows learnt from more of the picture."""
@@ -82,10 +87,10 @@ def find_backdrop(image: Colours, mask: FloatPlane) -> Backdrop | None:
     if follows < _PLAIN_SHARE:
         return None
     noise = max(noise, _QUIET)
-    ground = _grow_ground(image, polynomial, noise, mask)
+    ground, holes = _grow_ground(image, polynomial, noise, mask)
     if ground[frame & around].mean() < _PLAIN_FRAME or _mottled(image, polynomial, ground):
         return None
-    return Backdrop(polynomial, noise, ground, polynomial).with_ground(image, ground)
+    return Backdrop(polynomial, noise, ground, polynomial, holes).with_ground(image, ground)
 
 
 def _mottled(image: Colours, model: Colours, ground: BoolPlane) -> bool:
@@ -128,8 +133,9 @@ def _terms(x: npt.NDArray[np.float64], y: npt.NDArray[np.float64]) -> npt.NDArra
     return np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=1)
 
 
-def _grow_ground(image: Colours, model: Colours, noise: float, mask: FloatPlane) -> BoolPlane:
-    """Pixels of the backdrop: those like the model, shadows that grow out of them without an edge, and holes."""
+def _grow_ground(image: Colours, model: Colours, noise: float, mask: FloatPlane) -> tuple[BoolPlane, BoolPlane]:
+    """Pixels of the backdrop: those like the model, shadows that grow out of them without an edge, and holes; and those
+    that are holes."""
     smooth = ndimage.gaussian_filter(image, (1.0, 1.0, 0.0))
     off = largest(np.abs(smooth - model))
     like = off < 3.0 * noise + 0.008
@@ -144,7 +150,8 @@ def _grow_ground(image: Colours, model: Colours, noise: float, mask: FloatPlane)
     reached = ndimage.binary_propagation(outside & (mask < 0.1), mask=outside | (shadow & (mask < 0.5)))
     # In a dent that the net is not sure of, a white backdrop may be a mere highlight of the product.
     reached |= like & (mask < 0.5) & ~(_dents(mask, 0.5) & (smallest(model) > _WHITE) & (mask > 0.1))
-    return np.asarray(reached | _holes((like | (shadow & (level > 0.6))) & ~reached, like, off, noise, mask, model))
+    holes = _holes((like | (shadow & (level > 0.6))) & ~reached, like, off, noise, mask, model)
+    return np.asarray(reached | holes), holes
 
 
 def _dents(mask: FloatPlane, level: float) -> BoolPlane:
@@ -184,16 +191,17 @@ def _holes(
     happens to pass through the backdrop's colour), and has a sharp edge to the product all around. On a clipped white
     backdrop a white label has all that too: there the net must doubt it as well.
     """
-    patches, count = ndimage.label(candidates)
+    depth = ndimage.distance_transform_edt(candidates)
+    # A grey product is a shadow's colour: where its edge is weak, a hole leaks into it.
+    patches, count = ndimage.label(depth > _LEAK)
     holes = np.zeros_like(candidates)
     if not count:
         return holes
-    depth = ndimage.distance_transform_edt(candidates)
     # Highlights are as white as a white backdrop, and small.
     thick = max(3.0, (0.015 if np.median(model) > 0.9 else 0.005) * max(mask.shape))
     for index, box in enumerate(ndimage.find_objects(patches), start=1):
-        around = tuple(slice(max(part.start - 3, 0), part.stop + 3) for part in box)
-        patch = patches[around] == index
+        around = tuple(slice(max(part.start - 6, 0), part.stop + 6) for part in box)
+        patch = ndimage.binary_dilation(patches[around] == index, iterations=3, mask=candidates[around])
         if depth[around][patch].max() < thick or like[around][patch].mean() < 0.3:
             continue
         if model[around][patch].min() > 0.985 and mask[around][patch].mean() > 0.9:

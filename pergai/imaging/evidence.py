@@ -7,10 +7,10 @@ background explain better than they explain the net's mask. Where there is none,
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 from scipy import ndimage
 
 from pergai.imaging.backdrop import Backdrop
+from pergai.imaging.beyond_shadow import beyond_shadow
 from pergai.imaging.foreground import spread
 from pergai.imaging.outline import net_pixel
 from pergai.imaging.picture import FloatPlane
@@ -34,26 +34,11 @@ _AGREED = 0.2
 _SPECK = 0.002
 """Share of the largest part below which a detached one is a speck."""
 
-_HUE = 0.08
-"""This far (0-1) from the backdrop's own hue a pixel is no shadow."""
-
-_BOUNCE = 0.04
-"""The product's coloured light in its shadow: allowed for where the net gives nothing."""
-
-_MISSED = 0.3
-_RAMP, _STEP = 1.2, 1.6
-"""Gradients over one pixel against those over three: 1 on a wide ramp, above 2 on a step and on a thin line."""
-
-_EDGE = 0.004
-"""Change a pixel (0-1) over three pixels, averaged around one, that makes it one of an edge."""
-
-_NIGHT = 0.25
-"""No shadow is darker than this share of a bright backdrop; on a dark one, contact shadows are."""
-_DUSK = 0.25, 0.4
-"""A lit backdrop (0-1) that is dark, and one that is bright."""
-
 _DEEP = 4.0
 """So many of the net's pixels inside its outline nothing is removed but holes."""
+
+_DOUBTED = 0.45, 0.65
+"""What the net gives to what it doubts, and to what it is sure of enough to be asked for the backdrop's own colour there."""
 
 _CONTRAST = 0.1, 0.25
 """Distance (0-√3) of the product's colour from the backdrop at which a gap between them begins to be seen, and is."""
@@ -102,16 +87,17 @@ def _without_specks(alpha: FloatPlane) -> FloatPlane:
     return np.where(kept[parts], alpha, np.float32(0.0))
 
 
-def on_backdrop(image: Colours, mask: FloatPlane, alpha: FloatPlane, backdrop: Backdrop) -> FloatPlane:
+def on_backdrop(image: Colours, mask: FloatPlane, alpha: FloatPlane, backdrop: Backdrop, edge: float) -> FloatPlane:
     """`alpha` where it only sharpens the outline, adds what no shadow explains, or removes what shows the backdrop
     beside a product of another colour; else `mask`."""
-    added = _beyond_shadow(image, mask, alpha, backdrop)
+    added = beyond_shadow(image, mask, alpha, backdrop)
     front = spread(image, (np.minimum(mask, alpha) ** 4).astype(np.float32))
     line = front - backdrop.colour
     contrast = np.sqrt(dot(line, line))
     near_white = np.clip((smallest(backdrop.colour) - 0.85) / 0.1, 0.0, 1.0)
     removed = np.clip((contrast / (1.0 + 0.6 * near_white) - _CONTRAST[0]) / (_CONTRAST[1] - _CONTRAST[0]), 0.0, 1.0)
-    removed = removed * _near_backdrop(mask, backdrop)
+    removed = removed * _near_backdrop(mask, backdrop) * _shows_backdrop(image, mask, backdrop, edge)
+    removed = np.where(backdrop.holes, np.float32(1.0), removed)
     proof = np.where(alpha > mask, added, removed)
     share = np.maximum(_around_moves(proof, mask, alpha), _unmoved(mask, alpha))
     return np.asarray(mask + share * (alpha - mask), dtype=np.float32)
@@ -123,6 +109,17 @@ def _near_backdrop(mask: FloatPlane, backdrop: Backdrop) -> FloatPlane:
     depth = ndimage.distance_transform_edt(mask > 0.5) / net_pixel(mask)
     beside = ndimage.distance_transform_edt(~backdrop.ground) / net_pixel(mask)
     return np.asarray(np.clip(_DEEP + 1.0 - np.minimum(depth, beside), 0.0, 1.0), dtype=np.float32)
+
+
+def _shows_backdrop(image: Colours, mask: FloatPlane, backdrop: Backdrop, edge: float) -> FloatPlane:
+    """1 beside what has the backdrop's own colour, and where the net is not sure; 0 elsewhere: there a colour between
+    the product's and the backdrop's is that of another part."""
+    smooth = ndimage.gaussian_filter(image, (0.7, 0.7, 0.0))
+    off = largest(np.abs(smooth - backdrop.colour))
+    shown = np.clip(1.0 - (off - 3.0 * backdrop.noise - 0.008) / 0.03, 0.0, 1.0)
+    shown = ndimage.maximum_filter(shown, 2 * round(edge) + 1)
+    sure = np.clip((mask - _DOUBTED[0]) / (_DOUBTED[1] - _DOUBTED[0]), 0.0, 1.0)
+    return np.asarray(1.0 - sure * (1.0 - shown), dtype=np.float32)
 
 
 def _unmoved(mask: FloatPlane, alpha: FloatPlane) -> FloatPlane:
@@ -149,40 +146,3 @@ def _borne_out(image: Colours, mask: FloatPlane, alpha: FloatPlane) -> FloatPlan
     gain = ndimage.gaussian_filter(unexplained(mask) - unexplained(alpha), unit)
     moved = ndimage.gaussian_filter(np.abs(mask - alpha), unit)
     return np.asarray(np.clip(gain / np.maximum(moved, 0.02) / _GAIN, 0.0, 1.0), dtype=np.float32)
-
-
-def _beyond_shadow(image: Colours, mask: FloatPlane, alpha: FloatPlane, backdrop: Backdrop) -> npt.NDArray[np.float32]:
-    """0-1: how surely a pixel is neither the backdrop nor its shadow: another hue, too dark, or a line."""
-    smooth = ndimage.gaussian_filter(image, (0.7, 0.7, 0.0))
-    lit = np.maximum(backdrop.lit, np.float32(1.0 / 255.0))
-    level = dot(smooth, lit) / dot(lit, lit)
-    off = largest(np.abs(smooth - np.clip(level, 0.0, 1.1)[..., None] * lit))
-    bounce = _BOUNCE * (1.0 - np.clip(mask / 0.15, 0.0, 1.0))
-    hue = np.clip((off - 3.0 * backdrop.noise - bounce - 0.02) / _HUE, 0.0, 1.0)
-    bright = np.clip((lit.mean(axis=-1) - _DUSK[0]) / (_DUSK[1] - _DUSK[0]), 0.0, 1.0)
-    night = bright * np.clip((_NIGHT + 0.1 - level) / 0.1, 0.0, 1.0)
-    width = 2 * round(2.0 * net_pixel(mask)) + 1
-    apart = largest(np.abs(smooth - lit))
-    line = np.clip((apart - ndimage.grey_opening(apart, width) - 0.04 - 3.0 * backdrop.noise) / 0.06, 0.0, 1.0)
-    stepped = _stepped(apart, mask, alpha, backdrop.noise)
-    return np.asarray(np.maximum(np.maximum(hue, line) * stepped, night), dtype=np.float32)
-
-
-def _stepped(apart: FloatPlane, mask: FloatPlane, alpha: FloatPlane, noise: float) -> FloatPlane:
-    """0-1: whether what the net has missed ends in steps, as products do, or in ramps, as shadows and the product's light
-    in them do: around each pixel where there is an edge, or else around its whole part.
-
-    `apart` is each pixel's distance from the lit backdrop, before any smoothing over more than a pixel.
-    """
-    beyond = ndimage.minimum_filter((mask < _MISSED).astype(np.float32), 5)
-    fine = np.maximum(ndimage.gaussian_gradient_magnitude(apart, 1.0) - 0.4 * noise, 0.0) * beyond
-    coarse = ndimage.gaussian_gradient_magnitude(apart, 3.0) * beyond
-    around = 1.5 * net_pixel(mask)
-    fine_here, coarse_here = ndimage.gaussian_filter(fine, around), ndimage.gaussian_filter(coarse, around)
-    parts, count = ndimage.label(ndimage.maximum_filter(alpha > mask + 0.1, 5))
-    numbers = np.arange(count + 1)
-    whole = ndimage.sum_labels(fine, parts, numbers) / (ndimage.sum_labels(coarse, parts, numbers) + 1e-6)
-    whole[0] = 0.0
-    an_edge = np.clip(coarse_here / _EDGE, 0.0, 1.0)
-    ratio = an_edge * fine_here / (coarse_here + np.float32(1e-6)) + (1.0 - an_edge) * whole[parts]
-    return np.asarray(np.clip((ratio - _RAMP) / (_STEP - _RAMP), 0.0, 1.0), dtype=np.float32)

@@ -34,6 +34,8 @@ class Key:
     estimate: FloatPlane
     confidence: FloatPlane
     unknown: BoolPlane
+    edge: float
+    """How many pixels wide the product's edge is: more when it is out of focus."""
     density: FloatPlane | None
     """What alpha is to be multiplied by: below 1 on glass. None on everything else."""
 
@@ -72,7 +74,11 @@ def key(image: Colours, mask: FloatPlane, backdrop: Backdrop) -> Key:
         inner = (core & solid).astype(np.float32)
         opacity = np.where(core, opacity, spread(opacity[..., None], inner)[..., 0])
     return Key(
-        np.where(open_zone, estimate, fixed).astype(np.float32), trust + doubt, _to_solve(open_zone, trust), opacity
+        np.where(open_zone, estimate, fixed).astype(np.float32),
+        trust + doubt,
+        _to_solve(open_zone, trust),
+        reach,
+        opacity,
     )
 
 

@@ -21,7 +21,7 @@ from pergai.imaging.outline import net_pixel
 from pergai.imaging.picture import RGB, Alpha, FloatPlane, Matte
 from pergai.imaging.planes import Colours, dot
 
-VERSION = 10
+VERSION = 11
 """Raise it when a matte comes out different, so that cached ones are made again."""
 
 WORK_PIXELS = 2_000_000
@@ -70,7 +70,7 @@ def refine(source: RGB, mask: FloatPlane, alpha: Alpha | None = None) -> Matte:
         coarse = with_highlights(image, coarse, backdrop)
         keyed = key(image, coarse, backdrop)
         solved = solve_alpha(image, keyed.unknown, keyed.estimate, keyed.confidence)
-        solved = evidence.on_backdrop(image, coarse, solved, backdrop)
+        solved = evidence.on_backdrop(image, coarse, solved, backdrop, keyed.edge)
         if keyed.density is not None:
             solved = solved * keyed.density
         background = backdrop.colour

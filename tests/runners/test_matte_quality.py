@@ -31,6 +31,7 @@ from tests.runners.known_alpha import (
     white,
     white_mug,
 )
+from tests.runners.shots import shots
 
 GROUNDS = [*PLAIN, *TEXTURED]
 
@@ -258,3 +259,35 @@ def test_a_coloured_glow_under_the_foot_is_shadow_and_a_wire_there_is_not() -> N
     clear = ~ndimage.binary_dilation(body | wire, iterations=4)
     assert (alpha[clear] > 25).mean() < 0.0005
     assert alpha[wire & (y > 440)].mean() > 200
+
+
+def test_a_grey_ring_on_white_is_no_shadow_and_its_hole_is_clear_where_the_net_has_filled_it() -> None:
+    side = 640
+    y, x = np.mgrid[:side, :side]
+    far = np.hypot(x - side / 2, y - side / 2)
+    ring, hole = (far < 180) & (far >= 150), far < 150
+    glint = ring & (np.abs(y - 250) < 2) & (x < side / 2)  # as bright as the ground, right through the ring
+    photo = np.full((side, side, 3), 246, dtype=np.uint8)
+    photo[ring & ~glint] = 205
+    alpha = refine(photo, (far < 180).astype(np.float32)).alpha
+    assert alpha[hole & (far < 145)].max() < 8
+    assert (alpha[ring & (np.abs(y - 250) > 6) & (far > 155) & (far < 175)] > 247).all()
+
+
+def test_a_dent_of_the_nets_outline_is_product_where_it_has_the_products_vivid_colour() -> None:
+    side = 640
+    y, x = np.mgrid[:side, :side]
+    body = (np.abs(x - 320) < 180) & (np.abs(y - 340) < 120)
+    dent = (np.abs(x - 300) < 14) & (y > 219) & (y < 280)
+    photo = np.full((side, side, 3), 250, dtype=np.uint8)
+    photo[body] = (80, 110, 155)
+    mask = ndimage.gaussian_filter(np.where(dent, np.float32(0.1), body).astype(np.float32), 2.0)
+    alpha = refine(photo, mask).alpha
+    assert alpha[dent & (y > 224)].mean() > 240
+
+
+def test_on_coloured_paper_the_thin_shadow_of_a_hoop_is_not_taken_for_a_wire(net: segment.Segmenter) -> None:
+    (hoops,) = (shot for shot in shots("tuning") if shot.name == "hoops-pink")
+    alpha = matte_of(net, hoops.image).alpha
+    clear = ~ndimage.binary_dilation(hoops.alpha > 0, iterations=3)
+    assert (alpha[clear] > 100).sum() < 0.02 * (hoops.alpha > 0.5).sum()

@@ -1,11 +1,11 @@
 """Photographs of products whose alpha is known: path-traced by `shoot.py` and kept here.
 
-Two splits with other products, grounds, light and seeds. Thresholds are tuned on `tuning` (24 small ones, many of them hard on
+Two splits with other products, grounds, light and seeds. Thresholds are tuned on `tuning` (small ones, many of them hard on
 purpose; and on the drawings of `known_alpha.py`). `held_out` only says how good the result is: nobody may look at it to choose
-a number. Its 24 shots are 900 pixels long and were chosen, before any was cut out, to be what a shop has: a pump bottle, a
+a number. Its shots are 900 pixels long and were chosen, before any was cut out, to be what a shop has: a pump bottle, a
 jar, a folding box, a cup, a jug, perfume, a shoe, a handbag, a watch, sunglasses, a bangle, a toy car, a plush rabbit, an
-armchair, a lantern. 16 stand on paper with their own contact shadows (6 white, 3 light grey, 2 grey, 2 charcoal, 3 coloured),
-8 on or before something textured.
+armchair, a lantern; on white, grey, black and coloured paper with their own contact shadows, some on or before something
+textured. A shot of it that somebody has looked at (`SEEN`) counts for tuning from then on.
 """
 
 from __future__ import annotations
@@ -25,6 +25,10 @@ TEXTURED = frozenset({
     "travertine", "wood", "asphalt", "linen", "marble", "denim", "launch", "cat",
 })  # fmt: skip
 
+SEEN = frozenset({
+    "bangle-white", "trainer-white", "cup-white", "jar-white", "perfume-grey", "bottle-white", "handbag-white",
+})  # fmt: skip
+
 
 class Shot(NamedTuple):
     name: str
@@ -36,7 +40,9 @@ class Shot(NamedTuple):
 
 def shots(split: Split) -> Iterator[Shot]:
     """Every shot of a split, by name: product-ground."""
-    for path in sorted((Path(__file__).parent / split).glob("*.jpg")):
+    folder = Path(__file__).parent
+    held_out = [path for path in folder.glob("held_out/*.jpg") if (path.stem in SEEN) == (split == "tuning")]
+    for path in sorted([*held_out, *(folder.glob("tuning/*.jpg") if split == "tuning" else ())]):
         alpha = np.asarray(Image.open(path.with_suffix(".png")), dtype=np.float32) / np.float32(255.0)
         image = np.asarray(Image.open(path).convert("RGB"))
         yield Shot(path.stem, path.stem.split("-")[1] not in TEXTURED, image, alpha)

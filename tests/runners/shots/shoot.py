@@ -89,11 +89,12 @@ SHOTS: dict[str, dict[str, tuple[str, ...]]] = {
         "amber": ("white", "garage"), "spray": ("offwhite", "concrete"), "plant": ("white", "garage"),
     },
     "held_out": {
-        "bottle": ("white", "travertine"), "jar": ("white",), "trainer": ("white", "asphalt"),
-        "handbag": ("white", "wood"), "cup": ("white", "charcoal"), "bangle": ("white", "denim"),
-        "carafe": ("lightgrey", "marble"), "toy_car": ("lightgrey", "linen"), "watch": ("lightgrey",),
-        "armchair": ("grey", "launch"), "perfume": ("grey",), "parcel": ("charcoal",), "sunglasses": ("sage",),
-        "rabbit": ("sage", "cat"), "lantern": ("sand",),
+        "bottle": ("white", "travertine", "sand"), "jar": ("white", "lightgrey"), "trainer": ("white", "asphalt", "grey"),
+        "handbag": ("white", "wood", "sage"), "cup": ("white", "charcoal", "sand"),
+        "bangle": ("white", "denim", "lightgrey", "sage"), "carafe": ("lightgrey", "marble", "white"),
+        "toy_car": ("lightgrey", "linen", "white"), "watch": ("lightgrey", "white"), "armchair": ("grey", "launch", "white"),
+        "perfume": ("grey", "white"), "parcel": ("charcoal", "white"), "sunglasses": ("sage", "white"),
+        "rabbit": ("sage", "cat", "white"), "lantern": ("sand", "white"),
     },
 }  # fmt: skip
 
