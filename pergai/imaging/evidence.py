@@ -34,6 +34,9 @@ _AGREED = 0.2
 _SPECK = 0.002
 """Share of the largest part below which a detached one is a speck."""
 
+_VEIL = 0.05, 0.3
+"""Alpha that is nothing, and that is thin stuff, far from anything solid."""
+
 _DEEP = 4.0
 """So many of the net's pixels inside its outline nothing is removed but holes."""
 
@@ -56,7 +59,7 @@ def on_texture(image: Colours, mask: FloatPlane, alpha: FloatPlane, like: FloatP
     removed = np.clip((0.5 - like) / _AGREED, 0.0, 1.0)
     decided = np.where(alpha > mask, added, removed) * _wide_doubt(mask)
     share = np.maximum(borne_out * sharper, _around_moves(decided, mask, alpha))
-    return _without_specks(np.asarray(mask + share * (alpha - mask), dtype=np.float32))
+    return _without_veils(_without_specks(np.asarray(mask + share * (alpha - mask), dtype=np.float32)), unit)
 
 
 def _wide_doubt(mask: FloatPlane) -> FloatPlane:
@@ -85,6 +88,13 @@ def _without_specks(alpha: FloatPlane) -> FloatPlane:
     mass[0] = 0.0
     kept = mass > _SPECK * mass.max()
     return np.where(kept[parts], alpha, np.float32(0.0))
+
+
+def _without_veils(alpha: FloatPlane, unit: float) -> FloatPlane:
+    """Alpha without the faint haze that a net's doubt leaves beyond an outline, where nothing solid is near."""
+    alone = ndimage.maximum_filter(alpha, 2 * round(1.5 * unit) + 1) < 0.5
+    faint = np.clip((alpha - _VEIL[0]) / (_VEIL[1] - _VEIL[0]), 0.0, 1.0)
+    return np.where(alone, alpha * faint, alpha).astype(np.float32)
 
 
 def on_backdrop(image: Colours, mask: FloatPlane, alpha: FloatPlane, backdrop: Backdrop, edge: float) -> FloatPlane:

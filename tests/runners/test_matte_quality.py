@@ -234,6 +234,12 @@ def test_on_a_texture_ground_that_the_net_has_run_into_the_product_is_told_by_it
     assert alpha[one.alpha > 0.999].mean() > 0.99 * 255.0
 
 
+def test_on_a_texture_no_haze_is_kept_away_from_the_product(net: segment.Segmenter, photos: dict[str, RGB]) -> None:
+    alpha = matte_of(net, photos["coffee"]).alpha
+    away = ~ndimage.binary_dilation(alpha > 127, iterations=3)
+    assert (alpha[away] > 8).sum() < 100
+
+
 def test_a_highlight_as_bright_as_a_white_ground_stays_where_the_net_doubts_it() -> None:
     side = 480
     photo = np.full((side, side, 3), 250, dtype=np.uint8)
