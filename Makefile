@@ -31,8 +31,15 @@ doctor: install ## What this machine lacks
 # Tests use the weights that `make install` fetched.
 test test-fast campaign: export PERGAI_WEIGHTS ?= $(PERGAI_HOME)/weights
 
+# What only computes runs beside what waits for a server's answers, and gives way to it.
+COMPUTING := tests/diffusion tests/imaging tests/operations tests/runners
+
 test: install lint ## Everything: linters, types, layers, tests on real weights
-	$(BIN)/pytest
+	@nice -n 15 $(BIN)/pytest $(COMPUTING) > $(VENV)/computing.log 2>&1 & computing=$$!; \
+	trap 'kill $$computing 2> /dev/null' INT TERM; \
+	$(BIN)/pytest $(addprefix --ignore=,$(COMPUTING)); serving=$$?; \
+	wait $$computing; computed=$$?; cat $(VENV)/computing.log; \
+	exit $$((serving | computed))
 
 test-fast: install ## The tests that take less than about ten seconds each
 	$(BIN)/pytest -m "not slow"
