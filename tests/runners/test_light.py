@@ -9,8 +9,9 @@ import pytest
 
 from pergai.runners.render import camera, geometry, lights, model
 from pergai.runners.render.denoise import denoise
-from pergai.runners.render.materials import surface
+from pergai.runners.render.materials import Surface, surface
 from pergai.runners.render.spec import Finish, Light
+from pergai.runners.render.translate import in_relief
 from tests.runners.desk import real_model
 
 SIZE = 32
@@ -54,6 +55,54 @@ def test_denoised_light_keeps_its_colour(tint: tuple[float, float, float]) -> No
     clean = denoise(noisy, np.full_like(noisy, 0.7))
     assert np.allclose(clean.mean(axis=(0, 1)), noisy.mean(axis=(0, 1)), rtol=0.003)
     assert (clean.std(axis=(0, 1)) < 0.05 * noisy.std(axis=(0, 1))).all()
+
+
+@pytest.fixture(scope="module")
+def cloth(take: model.Take, tmp_path_factory: pytest.TempPathFactory) -> model.Take:
+    """Linen on the ground, as close as in a picture, its light from the side."""
+    view = camera.aim(96, 96, (48, 48), 570.0, 60.0, 6.5)
+    linen = surface(Finish(material="linen"), tmp_path_factory.mktemp("cache"))
+    side = lights.lamp(Light(power=1.0, size=(1.0, 1.0), azimuth=-90, elevation=35))
+    return replace(take, view=view, solids=((take.solids[0][0], linen),), emitters=(side,))
+
+
+def test_relief_tilts_the_normals_as_it_does_in_the_light(cloth: model.Take) -> None:
+    """In a light from one direction a surface without gloss gives back the cosine to its normal, without any noise."""
+    import mitsuba as mi
+
+    renderer = real_model(model.load, "mitsuba")
+    mi.set_variant(model.VARIANTS[renderer.variant])
+    ((mesh, linen),) = cloth.solids
+    grey = {"type": "diffuse", "reflectance": {"type": "rgb", "value": [0.5] * 3}}
+    matt = {"type": "twosided", "bsdf": {**linen.bsdf["bsdf"], "bsdf": grey}}
+    surface = Surface(matt, linen.period, linen.turn, linen.offset)
+    towards = np.array([0.48, -0.36, 0.8])
+    sun = {"type": "directional", "direction": (-towards).tolist(), "irradiance": {"type": "rgb", "value": [np.pi] * 3}}
+    shone = replace(cloth, solids=((mesh, surface),), emitters=(sun,), samples=64, depth=2)
+    cosine = model._light(mi, shone)[..., 0] / 0.5
+    scene = in_relief(mi, cloth.view, 0.0, cloth.solids)
+    glance = mi.load_dict({"type": "path", "max_depth": 1})
+    normals = np.array(mi.render(scene, integrator=glance, spp=64, seed=cloth.seed))
+    assert cosine.std() > 0.1
+    assert np.corrcoef((normals @ towards).ravel(), cosine.ravel())[0, 1] > 0.98
+
+
+def test_a_weave_outlives_the_noise(cloth: model.Take) -> None:
+    """Four paths a pixel show its threads as they are; a denoiser that knows the colours alone smooths them away."""
+    renderer = real_model(model.load, "mitsuba")
+    seen, true = (renderer.run([replace(cloth, samples=samples, seed=samples)])[0] for samples in (4, 256))
+    assert isinstance(seen, model.Light)
+    assert isinstance(true, model.Light)
+    error = np.abs(seen.colour - true.colour).mean() / true.colour.mean()
+    assert true.colour.std() / true.colour.mean() > 0.1
+    assert error < 0.04
+
+
+def test_there_is_no_relief_where_none_is(take: model.Take) -> None:
+    import mitsuba as mi
+
+    ceramic = Surface({"type": "twosided", "bsdf": {"type": "diffuse"}})
+    assert in_relief(mi, take.view, 0.0, ((take.solids[0][0], ceramic),)) is None
 
 
 def test_a_window_of_a_picture_shows_what_the_picture_shows_there(take: model.Take) -> None:

@@ -24,7 +24,7 @@ from pergai.errors import JobError, ModelUnavailable
 from pergai.runners.render import catalogue
 from pergai.runners.render.camera import View
 from pergai.runners.render.denoise import denoise, without_fireflies
-from pergai.runners.render.translate import Solid, coloured, lit, sensor
+from pergai.runners.render.translate import Solid, coloured, in_relief, lit, sensor
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +46,9 @@ MEMORY_KEPT_FOR = 4
 
 DETAIL_SAMPLES = 2
 """Looks at the sharp albedo a pixel."""
+
+RELIEF_SAMPLES = 16
+"""Looks at the relief a pixel: its grain is finer than that of colours."""
 
 EMPTY_SAMPLES = 10
 """Paths of an empty set that many products share, for each path of a single picture."""
@@ -148,7 +151,8 @@ class Renderer:
     def _expose(self, mi: Any, take: Take) -> Light:
         colour = _light(mi, take)
         albedo, detail = self._albedo(mi, take)
-        clean = denoise(without_fireflies(colour), albedo, blurred=take.aperture >= BLURRED)
+        normals = _relief(mi, take)
+        clean = denoise(without_fireflies(colour), albedo, normals, blurred=take.aperture >= BLURRED)
         return Light(clean, albedo, detail)
 
     def _albedo(self, mi: Any, take: Take) -> tuple[Floats, Floats | None]:
@@ -172,7 +176,9 @@ class Renderer:
 
     def _empty(self, mi: Any, contrast: Contrast, few: int) -> catalogue.Empty:
         bare = replace(contrast.bare, detail=None)
-        key = catalogue.fingerprint(mi.__version__, self.variant, self.guide_samples, EMPTY_SAMPLES, few, bare)
+        key = catalogue.fingerprint(
+            mi.__version__, self.variant, self.guide_samples, RELIEF_SAMPLES, EMPTY_SAMPLES, few, bare
+        )
         if (kept := catalogue.read(contrast.folder, key)) is not None:
             return kept
         light = self._expose(mi, replace(bare, samples=bare.samples * EMPTY_SAMPLES))
@@ -210,6 +216,15 @@ def _colours(mi: Any, scene: Any, view: View, aperture: float, samples: int, see
     camera = mi.load_dict(sensor(mi, view, aperture))
     glance = mi.load_dict({"type": "path", "max_depth": 1, **ONE_A_PASS})
     return np.clip(_average(mi, scene, glance, camera, samples, seed), 0, 1)
+
+
+def _relief(mi: Any, take: Take) -> Floats | None:
+    """Normals of the surfaces' relief, the mean of what a pixel shows."""
+    scene = in_relief(mi, take.view, take.aperture, take.solids)
+    if scene is None:
+        return None
+    glance = mi.load_dict({"type": "path", "max_depth": 1, **ONE_A_PASS})
+    return _average(mi, scene, glance, None, RELIEF_SAMPLES, take.seed)
 
 
 def _shape(mi: Any, scene: Any, survey: Survey) -> tuple[Floats, Floats]:

@@ -1,8 +1,8 @@
-"""From descriptions to Mitsuba: a set as it is lit, and the same set showing nothing but its surfaces' own colours."""
+"""From descriptions to Mitsuba: a set as it is lit, and the same set showing nothing but its surfaces' own colours or relief."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -72,13 +72,61 @@ def _weighed(emitter: Mapping[str, Any], weight: float) -> dict[str, Any]:
 def coloured(mi: Any, view: View, aperture: float, solids: tuple[Solid, ...]) -> Any:
     """The set with every surface shining evenly in its own colour: what the camera sees of it is the albedo, in one step of a
     path. (Mitsuba's own `albedo` AOV costs four times as much, and is black for metals.)"""
+    return _shining(mi, view, aperture, solids, lambda surface: (surface, _colour(surface.bsdf)))
+
+
+def in_relief(mi: Any, view: View, aperture: float, solids: tuple[Solid, ...]) -> Any | None:
+    """The set with every surface shining in the normals of its relief over it, (0, 0, 1) where it is flat, as Mitsuba's
+    `bumpmap` tilts them; None where no surface has any."""
+    if not any(_bump(surface.bsdf) for _, surface in solids):
+        return None
+    known = {id(surface): surface for _, surface in solids}  # a floor of several pieces has one
+    looks = {name: _normals(surface) for name, surface in known.items()}
+    return _shining(mi, view, aperture, solids, lambda surface: looks[id(surface)])
+
+
+def _shining(
+    mi: Any,
+    view: View,
+    aperture: float,
+    solids: tuple[Solid, ...],
+    look: Callable[[Surface], tuple[Surface, Mapping[str, Any]]],
+) -> Any:
+    """`look` gives for each surface how a texture lies on it, and the texture in which it shines."""
     scene: dict[str, Any] = {"type": "scene", "sensor": sensor(mi, view, aperture)}
     for i, (mesh, surface) in enumerate(solids):
         shown = _facing(mesh, np.asarray(view.origin))
-        scene[f"solid{i}"] = _mesh(
-            mi, f"solid{i}", shown, surface, {"type": "diffuse"}, {"radiance": _real(mi, _colour(surface.bsdf))}
-        )
+        laid, radiance = look(surface)
+        shine = {"radiance": _real(mi, radiance)}
+        scene[f"solid{i}"] = _mesh(mi, f"solid{i}", shown, laid, {"type": "diffuse"}, shine)
     return mi.load_dict(scene)
+
+
+def _bump(bsdf: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The description of the relief, empty where there is none."""
+    if bsdf["type"] == "bumpmap":
+        return bsdf
+    return _bump(bsdf["bsdf"]) if "bsdf" in bsdf else {}
+
+
+def _normals(surface: Surface) -> tuple[Surface, Mapping[str, Any]]:
+    """Between four texels of a height each: half a texel further on."""
+    bump = _bump(surface.bsdf)
+    if not bump:
+        return surface, {"type": "rgb", "value": [0.0, 0.0, 1.0]}
+    height = bump["arbitrary"]["bitmap"].array
+    size = height.shape[1]
+    right, down = np.roll(height, -1, 1), np.roll(height, -1, 0)
+    across = np.roll(right, -1, 0)
+    steepness = np.float32(bump["scale"] / surface.period * size / 2)
+    normals = np.empty((*height.shape, 3), np.float32)
+    normals[..., 0] = (height - right + down - across) * steepness
+    normals[..., 1] = (height - down + right - across) * steepness
+    normals[..., 2] = 1
+    normals /= np.sqrt(np.einsum("ijk,ijk->ij", normals, normals))[..., None]
+    x, y = surface.offset
+    laid = replace(surface, offset=(x - 0.5 / size, y - 0.5 / size))
+    return laid, {"type": "bitmap", "raw": True, "bitmap": Texture(normals, raw=True)}
 
 
 def _facing(mesh: Mesh, eye: npt.NDArray[np.float64]) -> Mesh:
