@@ -14,7 +14,6 @@ import argparse
 import asyncio
 import json
 import os
-import platform
 import resource
 import subprocess
 import sys
@@ -28,6 +27,7 @@ import numpy as np
 import skimage.data
 from PIL import Image
 
+from benchmarks import results_file
 from pergai.cards.catalogue import load_catalogue
 from pergai.cards.download import fetch
 from pergai.cards.weights import pull
@@ -37,7 +37,6 @@ from pergai.runners.upscale.runner import Upscale
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 WEIGHTS = Path(os.environ.get("PERGAI_WEIGHTS") or REPOSITORY / "data" / "weights")
-RESULTS = REPOSITORY / "benchmarks" / "results" / "upscale.json"
 NETS = {"realesr-animevideov3": (128, 256), "realesrgan-x4plus-anime": (64, 128), "realesrgan-x4plus": (64,)}
 """Model card → sides of the tiles that are timed."""
 ROUNDS = 3
@@ -188,23 +187,6 @@ def ours_against_naive(side: int, rounds: int) -> dict[str, Any]:
     return {"photo": f"{side}x{side} at 2x, upscale-fast", **best, "naive / ours": ratio}
 
 
-def machine() -> dict[str, Any]:
-    import torch
-
-    names = [
-        line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line
-    ]
-    return {
-        "cpu": names[0] if names else platform.processor(),
-        "cores": os.cpu_count(),
-        "load_average": round(os.getloadavg()[0], 1),
-        "torch": torch.__version__,
-        "omp_wait_policy": os.environ.get("OMP_WAIT_POLICY"),
-        "threads": torch.get_num_threads(),
-        "python": platform.python_version(),
-    }
-
-
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--child", choices=("ours", "naive"), help="used by this program itself")
@@ -214,17 +196,20 @@ def main() -> None:
     if given.child:
         print(json.dumps(whole_job(given.child, given.side)))
         return
-    results: dict[str, Any] = {"machine": machine(), "runtimes": []}
+    load_at_start = os.getloadavg()[0]
+    timed = []
     with tempfile.TemporaryDirectory() as temp:
         for id, sides in NETS.items():
             for side in sides:
-                results["runtimes"].append(runtimes(id, side, Path(temp)))
-                print(json.dumps(results["runtimes"][-1]), flush=True)
-    RESULTS.write_text(json.dumps(results, indent=2) + "\n")
-    results["whole_photo"] = ours_against_naive(given.side, given.rounds)
-    print(json.dumps(results["whole_photo"]))
-    results["machine"]["load_average_at_the_end"] = round(os.getloadavg()[0], 1)
-    RESULTS.write_text(json.dumps(results, indent=2) + "\n")
+                timed.append(runtimes(id, side, Path(temp)))
+                print(json.dumps(timed[-1]), flush=True)
+    results = {
+        "runtimes": timed,
+        "whole_photo": ours_against_naive(given.side, given.rounds),
+        "load_average_at_start": round(load_at_start, 1),
+        "load_average_at_end": round(os.getloadavg()[0], 1),
+    }
+    results_file.write("upscale", results, packages=("torch", "onnxruntime", "numpy"))
 
 
 if __name__ == "__main__":
