@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pergai.runners.render import camera, geometry, lights, model
-from pergai.runners.render.denoise import denoise
+from pergai.runners.render.denoise import denoise, without_fireflies
 from pergai.runners.render.materials import Surface, surface
 from pergai.runners.render.spec import Finish, Light
 from pergai.runners.render.translate import in_relief
@@ -103,6 +103,14 @@ def test_there_is_no_relief_where_none_is(take: model.Take) -> None:
 
     ceramic = Surface({"type": "twosided", "bsdf": {"type": "diffuse"}})
     assert in_relief(mi, take.view, 0.0, ((take.solids[0][0], ceramic),)) is None
+
+
+def test_a_stray_pixel_is_pressed_down_but_not_the_few_that_find_a_reflection() -> None:
+    light = np.full((24, 24, 3), 0.1, np.float32)
+    light[6, 6] = light[16, 16] = light[18, 17] = 5.0
+    pressed = without_fireflies(light)
+    assert pressed[6, 6].max() < 0.2
+    assert (pressed[[16, 18], [16, 17]] == 5.0).all()
 
 
 def test_a_window_of_a_picture_shows_what_the_picture_shows_there(take: model.Take) -> None:

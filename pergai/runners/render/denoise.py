@@ -16,6 +16,8 @@ Floats = npt.NDArray[np.float32]
 NEIGHBOURHOOD = 79
 """Pixels over which the mean of the light is kept: noise has none left over so many."""
 MOST_CORRECTED = 1.25
+STRAY = 2
+"""Pixels between a stray bright pixel and the next that is as bright, at least."""
 
 
 def denoise(colour: Floats, albedo: Floats, normals: Floats | None = None, *, blurred: bool = False) -> Floats:
@@ -84,11 +86,11 @@ def _smoothed(device: Any, albedo: Floats) -> Floats:
 
 def without_fireflies(colour: Floats) -> Floats:
     """Single pixels far brighter than everything around them are brought down to their neighbours' level; values that are
-    not finite count as black."""
+    not finite count as black. Two within `STRAY` pixels of each other are light: few paths find a lamp's blurred reflection."""
     finite = np.nan_to_num(colour, nan=0.0, posinf=0.0, neginf=0.0)
     level = finite.max(axis=-1)
-    ring = np.ones((3, 3), bool)
-    ring[1, 1] = False
+    ring = np.ones((2 * STRAY + 1, 2 * STRAY + 1), bool)
+    ring[STRAY, STRAY] = False
     brightest = ndimage.maximum_filter(level, footprint=ring, mode="nearest")
     limit = np.maximum(brightest * 1.5, 1e-4)
     factor = np.minimum(1.0, limit / np.maximum(level, 1e-6))
