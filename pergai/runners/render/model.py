@@ -47,7 +47,7 @@ MEMORY_KEPT_FOR = 4
 DETAIL_SAMPLES = 2
 """Looks at the sharp albedo a pixel."""
 
-RELIEF_SAMPLES = 16
+RELIEF_SAMPLES = 12
 """Looks at the relief a pixel: its grain is finer than that of colours."""
 
 EMPTY_SAMPLES = 10

@@ -117,11 +117,11 @@ def _normals(surface: Surface) -> tuple[Surface, Mapping[str, Any]]:
     height = bump["arbitrary"]["bitmap"].array
     size = height.shape[1]
     right, down = np.roll(height, -1, 1), np.roll(height, -1, 0)
-    across = np.roll(right, -1, 0)
+    falling, rising = height - np.roll(right, -1, 0), right - down
     steepness = np.float32(bump["scale"] / surface.period * size / 2)
     normals = np.empty((*height.shape, 3), np.float32)
-    normals[..., 0] = (height - right + down - across) * steepness
-    normals[..., 1] = (height - down + right - across) * steepness
+    normals[..., 0] = (falling - rising) * steepness
+    normals[..., 1] = (falling + rising) * steepness
     normals[..., 2] = 1
     normals /= np.sqrt(np.einsum("ijk,ijk->ij", normals, normals))[..., None]
     x, y = surface.offset
