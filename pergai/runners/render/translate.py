@@ -26,6 +26,9 @@ LEAST_CHOSEN = 0.3
 MIDDLE = (0.0, 0.0, 0.35)
 """Of the product, in units."""
 
+STEEP = 0.2
+"""Slope of a relief, root mean square, from which on a denoiser takes more of it away than a look at it costs."""
+
 
 def lit(
     mi: Any, view: View, aperture: float, solids: tuple[Solid, ...], emitters: tuple[Mapping[str, Any], ...]
@@ -77,10 +80,10 @@ def coloured(mi: Any, view: View, aperture: float, solids: tuple[Solid, ...]) ->
 
 def in_relief(mi: Any, view: View, aperture: float, solids: tuple[Solid, ...]) -> Any | None:
     """The set with every surface shining in the normals of its relief over it, (0, 0, 1) where it is flat, as Mitsuba's
-    `bumpmap` tilts them; None where no surface has any."""
-    if not any(_bump(surface.bsdf) for _, surface in solids):
-        return None
+    `bumpmap` tilts them; None where no surface has one that is steep."""
     known = {id(surface): surface for _, surface in solids}  # a floor of several pieces has one
+    if not any(_steepness(surface) >= STEEP for surface in known.values()):
+        return None
     looks = {name: _normals(surface) for name, surface in known.items()}
     return _shining(mi, view, aperture, solids, lambda surface: looks[id(surface)])
 
@@ -107,6 +110,17 @@ def _bump(bsdf: Mapping[str, Any]) -> Mapping[str, Any]:
     if bsdf["type"] == "bumpmap":
         return bsdf
     return _bump(bsdf["bsdf"]) if "bsdf" in bsdf else {}
+
+
+def _steepness(surface: Surface) -> float:
+    """Slope of its relief, root mean square; 0 where it has none."""
+    bump = _bump(surface.bsdf)
+    if not bump:
+        return 0.0
+    height = bump["arbitrary"]["bitmap"].array
+    along, across = np.diff(height[::4], axis=1), np.diff(height[:, ::4], axis=0)
+    step = float(np.sqrt((along**2).mean() + (across**2).mean()))
+    return float(step * bump["scale"] / surface.period * height.shape[1])
 
 
 def _normals(surface: Surface) -> tuple[Surface, Mapping[str, Any]]:
