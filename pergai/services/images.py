@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from pergai.db.database import Database
 from pergai.db.tables import Image
-from pergai.errors import FieldError, InvalidRequest, NotFound, QuotaExceeded, StorageFull, TooLarge
+from pergai.errors import FieldError, InvalidRequest, NotFound, QuotaExceeded, StorageFull, TooLarge, UnreadableImage
 from pergai.ids import new_id
 from pergai.imaging.inspect import InspectLimits, inspect_file
 from pergai.paths import packaged
@@ -115,7 +115,12 @@ class Images:
             await self.lay_sample(library)
         if not self._files.exists(library, key):
             raise NotFound("no such file")
-        image = await self._inspected(library, self._files.local_path(library, key))
+        try:
+            image = await self._inspected(library, self._files.local_path(library, key))
+        except (FileNotFoundError, UnreadableImage):
+            if self._files.exists(library, key):
+                raise
+            raise NotFound("the file went away while it was read") from None
         image.key = key
         async with self.leaving:
             if not self._files.exists(library, key):
