@@ -1,16 +1,18 @@
-"""Rendered sets: which variants work here, seconds by phase, and what samples buy.
+"""Rendered sets by variant of the renderer: seconds of a picture as the default pipeline delivers it, from the plan to the
+developed picture, and how far the variants' pictures lie apart outside the product.
 
-    python -m benchmarks.render [--size 512] [--scenes studio,marble]
+    python -m benchmarks.render [--size 1024] [--scenes studio,marble] [--variants llvm,scalar]
 
-Writes benchmarks/results/render.json. Error is PSNR of the developed set outside the product against 256 paths a pixel.
+Writes benchmarks/results/render.json. How near the pictures come to the truth is `benchmarks.render_quality`'s.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-from dataclasses import replace
 from pathlib import Path
+from statistics import median
+from time import perf_counter
 from typing import Any
 
 import msgspec
@@ -25,7 +27,7 @@ from pergai.runners.render import model, shoot
 from pergai.runners.render.spec import check
 from pergai.runners.render.subject import Photo, stood
 
-REFERENCE_SAMPLES = 256
+SCENES = "studio,nature,luxury,marble,wood,white,podium,pastel,dark,sunlight,flatlay,festive"
 
 
 def product() -> tuple[Picture, Matte]:
@@ -49,54 +51,57 @@ def psnr(a: np.ndarray, b: np.ndarray, where: np.ndarray) -> float:
     return round(10 * float(np.log10(255**2 / max(error, 1e-9))), 2)
 
 
-def measure(scene: str, engine: model.Renderer, size: int, cache: Path) -> dict[str, Any]:
-    source, matte = product()
+def measure(
+    scene: str, engine: model.Renderer, size: int, cache: Path
+) -> tuple[dict[str, float], shoot.Plan, np.ndarray]:
+    """Seconds by the clock and of the processors, what was planned, and the picture."""
+    card = load_catalogue().pipelines["render"]
     photo_set = check(load_catalogue().scenes[scene])
     params = SceneParams(scene=scene, width=size, height=size)
 
     def planned() -> shoot.Plan:
-        return shoot.plan(photo_set, params, stood(photo_set, params, [Photo(source, matte)]), seed=1, cache=cache)
+        subject = stood(photo_set, params, [Photo(*product())])
+        return shoot.plan(photo_set, params, subject, seed=1, cache=cache, **card.options)
 
-    planned()  # paints the textures
-    seconds = {"plan": spent()}
+    engine.run([planned().take])  # paints the textures, compiles
+    clock, processors = perf_counter(), spent()
     plan = planned()
-    seconds["plan"] = round(spent() - seconds["plan"], 2)
-    still = replace(plan, subject=replace(plan.subject, noise=0.0))
-    outside = plan.subject.placed.alpha == 0
-    engine.run([replace(plan.take, samples=1)])  # compiles
-    reference = shoot.finish(still, engine.run([replace(plan.take, samples=REFERENCE_SAMPLES)])[0]).pixels
-    quality = {}
-    for samples in (4, 8, 24):
-        start = spent()
-        light = engine.run([replace(plan.take, samples=samples, seed=2)])[0]
-        took = round(spent() - start, 2)
-        quality[samples] = {"cpuSeconds": took, "psnr": psnr(shoot.finish(still, light).pixels, reference, outside)}
-    seconds["finish"] = spent()
-    shoot.finish(plan, light)
-    seconds["finish"] = round(spent() - seconds["finish"], 2)
-    return {"cpuSeconds": seconds, "samples": quality}
+    picture = shoot.finish(plan, engine.run([plan.take])[0]).pixels
+    took = {"seconds": round(perf_counter() - clock, 2), "cpuSeconds": round(spent() - processors, 2)}
+    return took, plan, picture
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--size", type=int, default=512)
-    parser.add_argument("--scenes", default="studio,marble")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--size", type=int, default=1024)
+    parser.add_argument("--scenes", default=SCENES)
     parser.add_argument("--variants", default="llvm,scalar")
     parser.add_argument("--cache", type=Path, default=Path("data/cache"))
     arguments = parser.parse_args()
     card = load_catalogue().models["mitsuba"]
-    results: dict[str, Any] = {"size": arguments.size, "variants": {}}
+    variants: dict[str, Any] = {}
+    pictures: dict[str, list[np.ndarray]] = {}
+    outside: dict[str, np.ndarray] = {}
+    sets: dict[str, Any] = {scene: {} for scene in arguments.scenes.split(",")}
     for variant in arguments.variants.split(","):
         only = msgspec.structs.replace(card, options={**card.options, "variants": [variant]})
         try:
             engine = model.load(only, Path(), "cpu")
         except ModelUnavailable as error:
-            results["variants"][variant] = {"unavailable": error.detail}
+            variants[variant] = {"unavailable": error.detail}
             continue
-        results["variants"][variant] = {
-            scene: measure(scene, engine, arguments.size, arguments.cache) for scene in arguments.scenes.split(",")
-        }
-    results_file.write("render", results, ("mitsuba", "drjit", "pyoidn"))
+        for scene, found in sets.items():
+            found[variant], plan, picture = measure(scene, engine, arguments.size, arguments.cache)
+            outside[scene] = plan.subject.placed.alpha == 0
+            pictures.setdefault(scene, []).append(picture)
+        medians = ("seconds", "cpuSeconds")
+        variants[variant] = {key: round(median(found[variant][key] for found in sets.values()), 2) for key in medians}
+    for scene, (first, *others) in pictures.items():
+        for other in others:
+            sets[scene]["psnr between"] = psnr(first, other, outside[scene])
+    results_file.write(
+        "render", {"size": arguments.size, "median": variants, "sets": sets}, ("mitsuba", "drjit", "pyoidn")
+    )
 
 
 if __name__ == "__main__":
