@@ -1,9 +1,9 @@
-"""Rendered sets by variant of the renderer: seconds of a picture as the default pipeline delivers it, from the plan to the
-developed picture, and how far the variants' pictures lie apart outside the product.
+"""Rendered sets by variant of the renderer: seconds of a picture as a pipeline delivers it, from the plan to the developed
+picture, and how far the variants' pictures lie apart outside the product.
 
-    python -m benchmarks.render [--size 1024] [--scenes studio,marble] [--variants llvm,scalar]
+    python -m benchmarks.render [--pipeline render-fast] [--size 1024] [--scenes studio,marble] [--variants llvm,scalar]
 
-Writes benchmarks/results/render.json. How near the pictures come to the truth is `benchmarks.render_quality`'s.
+Writes benchmarks/results/, one file a pipeline. How near the pictures come to the truth is `benchmarks.render_quality`'s.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import numpy as np
 
 from benchmarks import results_file
 from pergai.cards.catalogue import load_catalogue
+from pergai.cards.structs import PipelineCard
 from pergai.engine.core import SceneParams
 from pergai.errors import ModelUnavailable
 from pergai.imaging.picture import Matte, Picture
@@ -52,10 +53,9 @@ def psnr(a: np.ndarray, b: np.ndarray, where: np.ndarray) -> float:
 
 
 def measure(
-    scene: str, engine: model.Renderer, size: int, cache: Path
+    scene: str, engine: model.Renderer, card: PipelineCard, size: int, cache: Path
 ) -> tuple[dict[str, float], shoot.Plan, np.ndarray]:
     """Seconds by the clock and of the processors, what was planned, and the picture."""
-    card = load_catalogue().pipelines["render"]
     photo_set = check(load_catalogue().scenes[scene])
     params = SceneParams(scene=scene, width=size, height=size)
 
@@ -73,12 +73,13 @@ def measure(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pipeline", default="render")
     parser.add_argument("--size", type=int, default=1024)
     parser.add_argument("--scenes", default=SCENES)
     parser.add_argument("--variants", default="llvm,scalar")
     parser.add_argument("--cache", type=Path, default=Path("data/cache"))
     arguments = parser.parse_args()
-    card = load_catalogue().models["mitsuba"]
+    card, pipeline = load_catalogue().models["mitsuba"], load_catalogue().pipelines[arguments.pipeline]
     variants: dict[str, Any] = {}
     pictures: dict[str, list[np.ndarray]] = {}
     outside: dict[str, np.ndarray] = {}
@@ -91,7 +92,7 @@ def main() -> None:
             variants[variant] = {"unavailable": error.detail}
             continue
         for scene, found in sets.items():
-            found[variant], plan, picture = measure(scene, engine, arguments.size, arguments.cache)
+            found[variant], plan, picture = measure(scene, engine, pipeline, arguments.size, arguments.cache)
             outside[scene] = plan.subject.placed.alpha == 0
             pictures.setdefault(scene, []).append(picture)
         medians = ("seconds", "cpuSeconds")
