@@ -101,7 +101,7 @@ def main() -> None:
         for other in others:
             sets[scene]["psnr between"] = psnr(first, other, outside[scene])
     results_file.write(
-        "render", {"size": arguments.size, "median": variants, "sets": sets}, ("mitsuba", "drjit", "pyoidn")
+        arguments.pipeline, {"size": arguments.size, "median": variants, "sets": sets}, ("mitsuba", "drjit", "pyoidn")
     )
 
 
