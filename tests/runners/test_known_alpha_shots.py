@@ -13,7 +13,7 @@ from tests.runners.desk import real_model
 from tests.runners.known_alpha import gradient_error, mask_of, sad
 from tests.runners.shots import shots
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 
 class Measured(NamedTuple):

@@ -35,6 +35,8 @@ from tests.runners.shots import shots
 
 GROUNDS = [*PLAIN, *TEXTURED]
 
+pytestmark = pytest.mark.timeout(1800)
+
 
 @dataclass(frozen=True)
 class Measured:
