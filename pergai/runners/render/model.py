@@ -47,8 +47,9 @@ MEMORY_KEPT_FOR = 4
 DETAIL_SAMPLES = 2
 """Looks at the sharp albedo a pixel."""
 
-RELIEF_SAMPLES = 12
-"""Looks at the relief a pixel: its grain is finer than that of colours."""
+RELIEF_SAMPLES = {"cuda": 12, "llvm": 12, "scalar": 0}
+"""Looks at the relief a pixel, whose grain is finer than that of colours. The scalar variant would take as long for them as
+for the light."""
 
 EMPTY_SAMPLES = 10
 """Paths of an empty set that many products share, for each path of a single picture."""
@@ -129,6 +130,7 @@ class Renderer:
         """`guide_samples` are looks at the albedo a pixel: the denoiser keeps what texture it is shown without noise."""
         self.variant = variant
         self.guide_samples = guide_samples
+        self.relief_samples = RELIEF_SAMPLES[variant]
         self._pictures = 0
 
     def run(self, payloads: Sequence[Take | Contrast | Survey]) -> list[Light | Geometry]:
@@ -151,8 +153,7 @@ class Renderer:
     def _expose(self, mi: Any, take: Take) -> Light:
         colour = _light(mi, take)
         albedo, detail = self._albedo(mi, take)
-        # Without an LLVM library a look at the relief would take as long as the light.
-        normals = None if self.variant == "scalar" else _relief(mi, take)
+        normals = _relief(mi, take, self.relief_samples) if self.relief_samples else None
         clean = denoise(without_fireflies(colour), albedo, normals, blurred=take.aperture >= BLURRED)
         return Light(clean, albedo, detail)
 
@@ -178,7 +179,7 @@ class Renderer:
     def _empty(self, mi: Any, contrast: Contrast, few: int) -> catalogue.Empty:
         bare = replace(contrast.bare, detail=None)
         key = catalogue.fingerprint(
-            mi.__version__, self.variant, self.guide_samples, RELIEF_SAMPLES, EMPTY_SAMPLES, few, bare
+            mi.__version__, self.variant, self.guide_samples, self.relief_samples, EMPTY_SAMPLES, few, bare
         )
         if (kept := catalogue.read(contrast.folder, key)) is not None:
             return kept
@@ -219,13 +220,13 @@ def _colours(mi: Any, scene: Any, view: View, aperture: float, samples: int, see
     return np.clip(_average(mi, scene, glance, camera, samples, seed), 0, 1)
 
 
-def _relief(mi: Any, take: Take) -> Floats | None:
+def _relief(mi: Any, take: Take, samples: int) -> Floats | None:
     """Normals of the surfaces' relief, the mean of what a pixel shows."""
     scene = in_relief(mi, take.view, take.aperture, take.solids)
     if scene is None:
         return None
     glance = mi.load_dict({"type": "path", "max_depth": 1, **ONE_A_PASS})
-    return _average(mi, scene, glance, None, RELIEF_SAMPLES, take.seed)
+    return _average(mi, scene, glance, None, samples, take.seed)
 
 
 def _shape(mi: Any, scene: Any, survey: Survey) -> tuple[Floats, Floats]:
