@@ -135,19 +135,26 @@ class Dispatcher:
         self._last_served[library] = self._turn
         async with self._database.write() as session:
             rows = await queue.claim(session, library, share, suspects=bool(suspects))
-        for row in rows:
+        unsent: list[UUID] = []
+        hopeless: list[tuple[Row[Any], JobError]] = []
+        for row in rows:  # without a pause: whoever takes a claimed job back finds it in the engine
             try:
                 self._send(engine, row)
-            except NotFound as error:
-                await self._fail(row, SourceUnreadable(f"the source image cannot be opened: {error.detail}"))
+            except ConnectionError:
+                unsent.append(row.id)
+            except NotFound as missing:
+                hopeless.append((row, SourceUnreadable(f"the source image cannot be opened: {missing.detail}")))
             except Exception:
                 log.exception("a job cannot be sent; it fails", generation_id=str(row.id))
-                await self._fail(row, JobError("the job could not be sent to the engine; the server's log says why"))
-        await self._return_unsent(rows)
+                hopeless.append((row, JobError("the job could not be sent to the engine; the server's log says why")))
+        if unsent:
+            await self._keep_trying(partial(self._release, unsent))
+        for row, reason in hopeless:
+            await self._fail(row, reason)
         return bool(rows)
 
     def _send(self, engine: EngineClient, row: Row[Any]) -> None:
-        """Raises NotFound when the source must not be opened."""
+        """Raises NotFound when the source must not be opened, ConnectionError when the engine is down."""
         job = Job(
             id=str(row.id),
             kind=row.kind,
@@ -166,17 +173,11 @@ class Dispatcher:
             alone=row.crashes > 0,
             rerun_of=str(row.rerun_of or ""),
         )
-        with suppress(ConnectionError):
-            engine.submit(job, urgent=row.priority == 0)
-            self._inside[job.id] = row
-            waited = (row.started_at - row.created_at).total_seconds() if row.started_at else 0.0
-            self._metrics.queue_wait_seconds.labels(provider=row.provider).observe(max(0.0, waited))
-            self._events.publish(Event(row.id, Status.PROCESSING, 0.0, "started"))
-
-    async def _return_unsent(self, rows: Sequence[Row[Any]]) -> None:
-        unsent = [row.id for row in rows if str(row.id) not in self._inside]
-        if unsent:
-            await self._keep_trying(partial(self._release, unsent))
+        engine.submit(job, urgent=row.priority == 0)
+        self._inside[job.id] = row
+        waited = (row.started_at - row.created_at).total_seconds() if row.started_at else 0.0
+        self._metrics.queue_wait_seconds.labels(provider=row.provider).observe(max(0.0, waited))
+        self._events.publish(Event(row.id, Status.PROCESSING, 0.0, "started"))
 
     async def _release(self, ids: Sequence[UUID]) -> None:
         async with self._database.write() as session:
