@@ -200,9 +200,9 @@ def fairness() -> dict[str, float]:
     alone = list(light())
     continuous(alone)
     found = {}
-    for size, what in ((512, "of the same size"), (768, "of another size")):
+    for sizes, what in (((512,), "of the same size"), ((512, 768), "of both sizes"), ((768,), "of another size")):
         beside = list(light())
-        heavy = [job(0.0, 20, size, "heavy") for _ in range(1000)]
+        heavy = [job(0.0, 20, size, "heavy") for _ in range(1000 // len(sizes)) for size in sizes]
         continuous([*beside, *heavy])
         found[f"light tenant's p95 beside 1,000 jobs {what}, over alone (goal 2)"] = round(p95(beside) / p95(alone), 2)
     heavy_alone = [job(0.0, 20, library="heavy") for _ in range(1000)]

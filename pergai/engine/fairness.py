@@ -39,12 +39,15 @@ class Shares:
         return worst if self._lag[worst] > 0 else None
 
     def passed(self, seconds: float, alone: Mapping[str, float], waiting: Collection[str]) -> None:
-        """A turn took `seconds`. `alone`: what each library in it would have taken by itself. Who is not `waiting` any more
-        is forgotten."""
+        """A turn took `seconds`. `alone`: what each library in it would have taken by itself. Who is not `waiting` any more is
+        forgotten, but for those that are ahead: they count until the others have caught up with them, or all is done."""
         self._longest = max(seconds, self._longest * FORGET)
-        due = seconds / max(1, len({*waiting, *alone}))
-        lags = {library: self._lag[library] + due - alone.get(library, 0.0) for library in waiting}
-        self._lag = {library: max(lag, -LEAD * self._longest) for library, lag in lags.items()}
+        ahead = (library for library, lag in self._lag.items() if lag < 0)
+        counted = {*waiting, *alone, *ahead}
+        due = seconds / len(counted)
+        lags = {library: self._lag[library] + due - alone.get(library, 0.0) for library in counted}
+        kept = {library for library, lag in lags.items() if library in waiting or (waiting and lag < 0)}
+        self._lag = {library: max(lags[library], -LEAD * self._longest) for library in kept}
 
 
 @dataclass(slots=True)

@@ -2,15 +2,16 @@
 
 Pure: no clock, no thread, no device; time is what `charge` is told. A turn is one call of a model with a batch. The library
 that is furthest behind its share decides which batch runs (`fairness.py`); where nobody is behind, the batch whose
-work has waited longest for the least that is left of it (age² over turns left). Nearly everything joins the very next
-turn of its model and shape. Loading a model, or setting one up otherwise (LoRAs), takes the device from everybody: what needs it
-waits until that pays.
+work has waited longest for the least that is left of it (age² over turns left); but before a turn that would make the end of
+another library's work late, that work. Nearly everything joins the very next turn of its model and shape. Loading a model, or
+setting one up otherwise (LoRAs), takes the device from everybody: what needs it waits until that pays.
 """
 
 from __future__ import annotations
 
 import heapq
 import itertools
+import math
 from bisect import insort
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
@@ -127,12 +128,9 @@ class Scheduler:
         if not kinds:
             return []
         libraries = {library for kind in kinds for library in self._waiting[kind]}
-        behind = self._shares.most_behind(libraries)
-        if behind is not None:
-            kinds = [kind for kind in kinds if behind in self._waiting[kind]]
-        overdue = [kind for kind in kinds if self._passed_over[kind] >= PATIENCE]
-        batches = [self._batch(kind, max_batch(kind.model)) for kind in overdue or kinds]
-        batch = max(batches, key=lambda rows: sum(map(self._pressing, rows)))
+        batch = self._chosen(kinds, self._shares.most_behind(libraries), max_batch)
+        if (first := self._nearly_done(batch, libraries, kinds)) is not None:
+            batch = self._chosen(kinds, first, max_batch)
         batch = self._bearable(batch, len(libraries))
         for work in batch:
             self._take(work)
@@ -183,6 +181,37 @@ class Scheduler:
         came = min(queue[0].since for queue in self._waiting[kind].values())
         waited = self._now - max(came, self._last_turn.get(kind.model, 0.0))
         return waited >= RELOAD * self._load_seconds.get(kind.model, UNKNOWN_LOAD)
+
+    def _chosen(self, kinds: Sequence[Kind], library: str | None, max_batch: Callable[[str], int]) -> list[Work]:
+        """The most pressing batch: of those with work of the `library`, if one is given."""
+        if library is not None:
+            kinds = [kind for kind in kinds if library in self._waiting[kind]]
+        overdue = [kind for kind in kinds if self._passed_over[kind] >= PATIENCE]
+        batches = [self._batch(kind, max_batch(kind.model)) for kind in overdue or kinds]
+        return max(batches, key=lambda rows: sum(map(self._pressing, rows)))
+
+    def _nearly_done(self, batch: list[Work], libraries: set[str], kinds: Sequence[Kind]) -> str | None:
+        """A library whose last work would be late after this turn, in which it has none: a turn cannot be interrupted, so it goes
+        first. That is paid back: whoever leaves ahead of its share counts until the others have caught up."""
+        count = len(libraries)
+        turn = self._costs[batch[0].model, batch[0].shape].of(len(batch))
+        left: dict[str, float] = {}
+        for library in libraries - {work.library for work in batch}:
+            left[library] = self._left(library, kinds, (turn + count * self._shares.lag(library)) / (count - 1))
+        first = min(left, key=left.__getitem__, default=None)
+        return None if first is None or left[first] == math.inf else first
+
+    def _left(self, library: str, kinds: Sequence[Kind], limit: float) -> float:
+        """Seconds that all work of the library would take one after another; infinite from `limit` on, and where it is not known
+        or waits for something else than its turn."""
+        left = 0.0
+        for kind, queues in self._waiting.items():
+            alone = self._costs[kind.model, kind.shape].of(1)
+            for work in queues.get(library, ()):
+                left += alone * work.turns if alone and kind in kinds else math.inf
+                if left >= limit:
+                    return math.inf
+        return left
 
     def _batch(self, kind: Kind, limit: int) -> list[Work]:
         """Each library's most pressing work, then each one's second, and so on: those that are behind come first."""

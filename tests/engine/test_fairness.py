@@ -48,6 +48,28 @@ def test_whoever_waited_is_owed_and_a_library_alone_is_not() -> None:
     assert shares.most_behind(("b",)) is None
 
 
+def test_whoever_leaves_ahead_of_its_share_counts_until_the_others_have_caught_up() -> None:
+    shares = Shares()
+    for library in "ab":
+        shares.enter(library)
+    shares.passed(1.0, {"a": 1.0}, ("b",))
+    assert (shares.lag("a"), shares.lag("b")) == (-0.5, 0.5)
+    shares.passed(1.0, {"b": 1.0}, ("b",))
+    shares.enter("a")
+    assert (shares.lag("a"), shares.lag("b")) == (0.0, 0.0)
+
+
+def test_when_all_is_done_nobody_is_ahead() -> None:
+    shares = Shares()
+    for library in "ab":
+        shares.enter(library)
+    shares.passed(1.0, {"a": 1.0}, ("b",))
+    shares.passed(0.1, {"b": 0.1}, ())
+    for library in "ab":
+        shares.enter(library)
+    assert shares.lag("a") == shares.lag("b") == 0.0
+
+
 def test_what_sharing_a_batch_gave_beyond_the_share_is_held_against_nobody_for_long() -> None:
     shares = Shares()
     for library in "ab":

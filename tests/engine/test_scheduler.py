@@ -5,6 +5,8 @@ Time is simulated: a turn takes what the test says it takes.
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
@@ -207,6 +209,67 @@ def test_beside_n_busy_libraries_a_job_takes_at_most_n_plus_one_times_its_own_ti
     while "light" not in device.ended:
         device.turn()
     assert device.ended["light"] - came <= (others + 1) * steps * cost(1) + 2 * cost(16) + 1e-9
+
+
+@settings(derandomize=True, max_examples=80, deadline=None)
+@given(
+    fixed=st.floats(0.001, 0.05),
+    each=st.floats(0.001, 0.05),
+    others=st.integers(1, 3),
+    steps=st.integers(1, 60),
+    moment=st.integers(70, 140),
+    shapes=st.sampled_from(["same", "another", "each another", "the same and another", "two others"]),
+)
+def test_beside_n_busy_libraries_a_job_of_two_full_turns_and_more_takes_at_most_n_plus_one_times_its_own_time(
+    fixed: float, each: float, others: int, steps: int, moment: int, shapes: str
+) -> None:
+    """However it comes: work of the others that cannot share its turns holds it up for whole turns."""
+
+    def cost(size: int) -> float:
+        return fixed + each * size
+
+    def shape(library: int, number: int) -> int:
+        two = number % 2
+        return {"same": 0, "another": 1, "each another": library + 1, "the same and another": two}.get(shapes, two + 1)
+
+    device = Device(cost, batch=16)
+    for library in range(others):
+        for number in range(64):
+            name = f"{library}-{number}"
+            device.scheduler.add(work(f"busy{library}", shape=shape(library, number), job=name, turns=300))
+    for _ in range(moment):  # what a turn of each shape costs is known
+        device.turn()
+    came, turns = device.now, max(steps, math.ceil(2 * cost(16) / cost(1)))
+    device.turn(arriving=[work("light", shape=0, job="light", turns=turns)])
+    while "light" not in device.ended:
+        device.turn()
+    assert device.ended["light"] - came <= (others + 1) * turns * cost(1) + 1e-9
+
+
+@settings(derandomize=True, max_examples=30, deadline=None)
+@given(
+    fixed=st.floats(0.001, 0.05),
+    each=st.floats(0.001, 0.05),
+    lights=st.integers(1, 3),
+    steps=st.lists(st.integers(1, 60), min_size=1, max_size=5),
+)
+def test_whoever_sends_short_jobs_one_after_another_takes_nothing_of_the_share_of_one_that_is_busy(
+    fixed: float, each: float, lights: int, steps: list[int]
+) -> None:
+    device = Device(lambda size: fixed + each * size, batch=16)
+    for number in range(16):
+        device.scheduler.add(work("busy", shape=1, job=f"busy-{number}", turns=10**6))
+    sent: Counter[int] = Counter()
+    while len(device.turns) < 800:
+        arriving = []
+        for light in range(lights):
+            if not sent[light] or f"{light}-{sent[light]}" in device.ended:
+                sent[light] += 1
+                job = f"{light}-{sent[light]}"
+                arriving.append(work(f"light{light}", job=job, turns=steps[(light + sent[light]) % len(steps)]))
+        device.turn(arriving)
+    busy = sum(device.cost(len(taken)) for taken in device.turns if taken[0].library == "busy")
+    assert busy >= device.now / (lights + 1) - 3 * device.cost(16)
 
 
 def test_sharing_costs_equals_nothing() -> None:
