@@ -95,8 +95,10 @@ def test_what_a_browser_has_is_not_sent_again(url: str) -> None:
     assert httpx.get(url, headers={"If-None-Match": '"other"'}).status_code == 200
 
 
-def test_the_same_url_comes_out_again_so_that_a_browser_can_cache(shop: Shop, url: str) -> None:
-    assert shop.client.get(f"/generations/{shop.generation['id']}").json()["resultImagePath"] == url
+def test_the_same_url_comes_out_again_so_that_a_browser_can_cache(shop: Shop) -> None:
+    record = f"/generations/{shop.generation['id']}"
+    first, second, third = (shop.client.get(record).json()["resultImagePath"] for _ in range(3))
+    assert first == second or second == third  # an hour may end between two of them, and with it a URL's
 
 
 @pytest.mark.parametrize("query", UNSIGNED)
