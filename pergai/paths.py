@@ -51,7 +51,7 @@ class Home:
 
     @property
     def cache(self) -> Path:
-        """What can be made again: mattes, textures. Safe to delete while the server is stopped."""
+        """What can be made again: mattes, textures, kernels. Safe to delete while the server is stopped."""
         return self.root / "cache"
 
     @property

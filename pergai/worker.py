@@ -84,6 +84,7 @@ async def work(channel: socket.socket) -> None:
         raise TypeError(f"the first message must be Boot, not {type(boot).__name__}")
     logs.configure(level=boot.log_level, format=boot.log_format)
     home = Home(Path(boot.home), Path(boot.weights))
+    os.environ.setdefault("DRJIT_CACHE_DIR", str(home.cache / "kernels"))  # of the renderer, which else has only $HOME
     outbox = Outbox(writer)
     catalogue = load_catalogue(home).checked_by(boot.safety_checker)
     hardware = find_hardware(boot.device)

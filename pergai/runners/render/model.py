@@ -24,6 +24,7 @@ from pergai.errors import JobError, ModelUnavailable
 from pergai.runners.render import catalogue
 from pergai.runners.render.camera import View
 from pergai.runners.render.denoise import denoise, without_fireflies
+from pergai.runners.render.paths import mean_light
 from pergai.runners.render.translate import Solid, coloured, in_relief, lit, sensor
 
 log = logging.getLogger(__name__)
@@ -37,9 +38,6 @@ BLURRED = 0.06
 VARIANTS = {"cuda": "cuda_ad_rgb", "llvm": "llvm_ad_rgb", "scalar": "scalar_rgb"}
 NEWEST_LLVM, OLDEST_LLVM = 22, 16
 """LLVM 15 crashes while it generates code, 14 is not understood."""
-
-ONE_A_PASS = {"samples_per_pass": 1}
-"""Of every integrator: one path a pixel at a time."""
 
 MEMORY_KEPT_FOR = 4
 """Pictures after which unused memory is given back."""
@@ -137,7 +135,7 @@ class Renderer:
         import mitsuba as mi
 
         mi.set_variant(VARIANTS[self.variant])
-        mi.set_log_level(mi.LogLevel.Error)  # it warns at every picture of passes as small as ours
+        mi.set_log_level(mi.LogLevel.Error)  # it warns of every number of paths that is no product
         try:
             return [self._one(mi, payload) for payload in payloads]
         finally:
@@ -207,8 +205,7 @@ def _give_memory_back() -> None:
 def _light(mi: Any, take: Take) -> Floats:
     """Linear light with its noise. What the scene holds of memory goes when this returns."""
     scene = lit(mi, take.view, take.aperture, take.solids, take.emitters)
-    path = mi.load_dict({"type": "path", "max_depth": take.depth, "rr_depth": 4, **ONE_A_PASS})
-    colour = _average(mi, scene, path, None, take.samples, take.seed)
+    colour = mean_light(mi, scene, take.depth, take.samples, take.seed)
     if not np.isfinite(colour).any():
         raise JobError("the renderer returned no light at all")
     return colour
@@ -216,8 +213,7 @@ def _light(mi: Any, take: Take) -> Floats:
 
 def _colours(mi: Any, scene: Any, view: View, aperture: float, samples: int, seed: int) -> Floats:
     camera = mi.load_dict(sensor(mi, view, aperture))
-    glance = mi.load_dict({"type": "path", "max_depth": 1, **ONE_A_PASS})
-    return np.clip(_average(mi, scene, glance, camera, samples, seed), 0, 1)
+    return np.clip(mean_light(mi, scene, 1, samples, seed, camera), 0, 1)
 
 
 def _relief(mi: Any, take: Take, samples: int) -> Floats | None:
@@ -225,8 +221,7 @@ def _relief(mi: Any, take: Take, samples: int) -> Floats | None:
     scene = in_relief(mi, take.view, take.aperture, take.solids)
     if scene is None:
         return None
-    glance = mi.load_dict({"type": "path", "max_depth": 1, **ONE_A_PASS})
-    return _average(mi, scene, glance, None, samples, take.seed)
+    return mean_light(mi, scene, 1, samples, take.seed)
 
 
 def _shape(mi: Any, scene: Any, survey: Survey) -> tuple[Floats, Floats]:
@@ -245,19 +240,6 @@ def _shape(mi: Any, scene: Any, survey: Survey) -> tuple[Floats, Floats]:
     length = np.linalg.norm(turned, axis=-1, keepdims=True)
     unit = np.where(seen[..., None] & (length > 0), turned / np.maximum(length, 1e-9), 0)
     return depth.astype(np.float32), unit.astype(np.float32)
-
-
-def _average(mi: Any, scene: Any, integrator: Any, camera: Any, samples: int, seed: int) -> Floats:
-    """The mean of `samples` paths a pixel, spread evenly over what they can see (`translate.sensor`'s sampler).
-
-    The vectorised variants add the paths of one pass up in any order, and floats then differ in their last bits from run to
-    run. With `ONE_A_PASS` there is no order, and less memory.
-    """
-    if samples < 1:
-        raise ValueError("at least one sample is needed")
-    seen_by = {} if camera is None else {"sensor": camera}
-    mean = mi.render(scene, integrator=integrator, spp=samples, seed=seed % 2**32, **seen_by)
-    return np.array(mean, np.float32)[..., :3]
 
 
 def load(card: ModelCard, folder: Path, device: str) -> Renderer:  # noqa: ARG001 - the signature of all loaders

@@ -26,6 +26,9 @@ LEAST_CHOSEN = 0.3
 MIDDLE = (0.0, 0.0, 0.35)
 """Of the product, in units."""
 
+ALIGNMENT = 64
+"""Bytes."""
+
 STEEP = 0.2
 """Slope of a relief, root mean square, from which on a denoiser takes more of it away than a look at it costs."""
 
@@ -48,8 +51,20 @@ def lit(
             shine = {"radiance": glow, "sampling_weight": least + _power(mesh, surface)}
         scene[f"solid{i}"] = _mesh(mi, f"solid{i}", mesh, surface, _real(mi, surface.bsdf), shine)
     for i, emitter in enumerate(emitters):
-        scene[f"emitter{i}"] = _real(mi, _weighed(emitter, least + _weight(emitter)))
+        scene[f"emitter{i}"] = _lamp(mi, _real(mi, _weighed(emitter, least + _weight(emitter))))
     return mi.load_dict(scene)
+
+
+def _lamp(mi: Any, emitter: dict[str, Any]) -> Any:
+    """Where a rectangle stands would be written into Dr.Jit's kernel: another one to compile for every place of a lamp."""
+    import drjit as dr
+
+    real = mi.load_dict(emitter)
+    if emitter["type"] in {"rectangle", "disk"}:
+        parameters = mi.traverse(real)
+        dr.make_opaque(parameters["to_world"])
+        parameters.update()
+    return real
 
 
 def _power(mesh: Mesh, surface: Surface) -> float:
@@ -203,13 +218,24 @@ def _mesh(mi: Any, name: str, mesh: Mesh, surface: Surface, bsdf: dict[str, Any]
         has_vertex_texcoords=True, props=properties,
     )  # fmt: skip
     parameters = mi.traverse(real)
-    parameters["vertex_positions"] = np.ascontiguousarray(mesh.vertices, np.float32).ravel()
-    parameters["faces"] = np.ascontiguousarray(mesh.faces, np.uint32).ravel()
-    parameters["vertex_texcoords"] = np.ascontiguousarray(_texture_space(mesh, surface), np.float32).ravel()
+    parameters["vertex_positions"] = _aligned(mesh.vertices, np.float32)
+    parameters["faces"] = _aligned(mesh.faces, np.uint32)
+    parameters["vertex_texcoords"] = _aligned(_texture_space(mesh, surface), np.float32)
     if mesh.normals is not None:
-        parameters["vertex_normals"] = np.ascontiguousarray(mesh.normals, np.float32).ravel()
+        parameters["vertex_normals"] = _aligned(mesh.normals, np.float32)
     parameters.update()
     return real
+
+
+def _aligned(array: npt.NDArray[Any], kind: type[np.generic]) -> npt.NDArray[Any]:
+    """The values in a row, where Dr.Jit can take them as they are. It compiles another kernel for memory that does not begin at a
+    multiple of `ALIGNMENT`, and NumPy's does or does not by chance: the same set then waited for a compiler at every picture."""
+    values = np.asarray(array, kind).ravel()
+    memory = np.empty(values.nbytes + ALIGNMENT, np.uint8)
+    start = -memory.ctypes.data % ALIGNMENT
+    aligned = memory[start : start + values.nbytes].view(kind)
+    aligned[:] = values
+    return aligned
 
 
 def _texture_space(mesh: Mesh, surface: Surface) -> Floats:

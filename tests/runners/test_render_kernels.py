@@ -1,0 +1,58 @@
+"""What is compiled for a picture, in a process of its own that knows no kernel yet."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pergai.runners.render import model
+from tests.runners.desk import real_model
+
+SCRIPT = """
+from dataclasses import replace
+from pathlib import Path
+from tempfile import mkdtemp
+import drjit as dr
+import numpy as np
+from pergai.cards.catalogue import load_catalogue
+from pergai.engine.core import SceneParams
+from pergai.imaging.picture import Matte, Picture
+from pergai.runners.render import model, shoot
+from pergai.runners.render.spec import check
+from pergai.runners.render.subject import Photo, stood
+
+cards, cache = load_catalogue(), Path(mkdtemp())
+engine = model.load(cards.models["mitsuba"], Path(), "cpu")
+photo_set = check(cards.scenes["marble"])
+dr.set_flag(dr.JitFlag.KernelHistory, True)
+for seed, (width, height), tall in ((1, (96, 96), 90), (2, (96, 96), 30), (3, (130, 78), 90), (4, (64, 99), 150)):
+    box = np.full((tall, 60, 3), 90, np.uint8)
+    product = Photo(Picture(box), Matte(np.full((tall, 60), 255, np.uint8), box))
+    params = SceneParams(scene="marble", width=width, height=height, variant=seed % 3)
+    subject = stood(photo_set, params, [product])
+    dr.kernel_history_clear()
+    for _ in range(2):
+        engine.run([shoot.plan(photo_set, params, subject, seed=seed, cache=cache, samples=3, depth=4).take])
+    print(sum(not kernel.get("cache_hit", True) for kernel in dr.kernel_history()))
+"""
+
+
+@pytest.mark.slow
+def test_a_set_is_compiled_once_for_all_its_pictures(tmp_path: Path) -> None:
+    """Whatever the size, the product, the seed, the variation: a compiler takes longer than many a picture's light."""
+    renderer: Any = real_model(model.load, "mitsuba")
+    if renderer.variant == "scalar":
+        pytest.skip("the scalar variant compiles nothing")
+    known = {"DRJIT_CACHE_DIR": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=False, env={**os.environ, **known}
+    )
+    assert done.returncode == 0, done.stderr
+    first, *others = map(int, done.stdout.split())
+    assert first > 0
+    assert others == [0, 0, 0]
