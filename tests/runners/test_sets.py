@@ -17,8 +17,10 @@ from pergai.runners.render.card import Card
 from pergai.runners.render.denoise import denoise
 from pergai.runners.render.develop import bokeh_band, with_bokeh
 from pergai.runners.render.geometry import Mesh
-from pergai.runners.render.materials import MATERIALS, painted, surface
-from pergai.runners.render.spec import Bokeh, Finish, Floor, PhotoSet, Prop, Stand, check
+from pergai.runners.render.materials import MATERIALS, VISTA_SIZE, painted, surface
+from pergai.runners.render.spec import Backdrop, Bokeh, Finish, Floor, PhotoSet, Prop, Stand, check
+from pergai.runners.render.terrain import ENDLESS, RELIEFS
+from pergai.runners.render.vistas import ASPECT
 
 SCENES = load_catalogue().scenes
 GREEN = {"type": "rgb", "value": [0.0, 1.0, 0.0]}
@@ -95,15 +97,37 @@ def test_a_niche_is_closed_at_its_back() -> None:
         assert ((turns >= -1e-6).all(axis=0) | (turns <= 1e-6).all(axis=0)).any(), point
 
 
-@pytest.mark.parametrize("name", ["garden", "meadow", "forest"])
+@pytest.mark.parametrize("name", ["garden", "meadow", "forest", "firs"])
 def test_a_picture_of_the_distance_is_out_of_focus_and_comes_again_without_a_seam(name: str, tmp_path: Path) -> None:
-    """Its foot is darker than its top: grass and undergrowth below, light between the crowns above."""
-    picture = painted(name, "#a8c45c", "#2f4a22", tmp_path, 256)["colour"].astype(float)
+    """The foot of a green one is darker than its top: grass and undergrowth below, light between the crowns above. Before firs
+    lies snow."""
+    picture = painted(name, "#a8c45c", "#2f4a22", tmp_path, VISTA_SIZE)["colour"].astype(float)
     aside, seam = np.abs(np.diff(picture, axis=1)).mean(), np.abs(picture[:, 0] - picture[:, -1]).mean()
     assert seam < 2 * aside
     assert np.abs(np.diff(picture, axis=0)).max() < 0.3 * np.ptp(picture), "no edge is sharp"
     assert picture.std() > 20
-    assert picture[-32:].mean() > picture[:32].mean() + 5
+    foot, top, height = picture[:32], picture[-32:], len(picture)
+    if name == "firs":
+        assert foot.mean() > picture[height // 6 : height // 2].mean() + 40
+    else:
+        assert top.mean() > foot.mean() + 5
+
+
+@pytest.mark.parametrize("scene", [id for id, card in SCENES.items() if check(card).backdrop.kind == "vista"])
+def test_no_tree_of_a_vista_is_seen_twice_in_the_widest_picture(scene: str) -> None:
+    photo_set = check(SCENES[scene])
+    camera, backdrop = photo_set.camera, photo_set.backdrop
+    seen = 21 / 9 / camera.scale * (camera.distance + backdrop.distance) / camera.distance
+    assert seen < stage.VISTA_HEIGHT * backdrop.scale * ASPECT
+
+
+def test_the_lines_of_brushed_steel_are_seen_from_afar(tmp_path: Path) -> None:
+    """In a picture that shows four texels as one pixel the tone varies from line to line, and hardly along a line."""
+    tone = painted("steel", "#d3d6da", "#5d636b", tmp_path)["colour"].astype(float).mean(axis=-1)
+    seen = tone.reshape(512, 4, 512, 4).mean(axis=(1, 3))
+    across, along = np.abs(np.diff(seen, axis=0)).mean(), np.abs(np.diff(seen, axis=1)).mean()
+    assert across > 4
+    assert along < 0.1 * across
 
 
 def test_before_a_vista_hangs_paper_when_a_colour_is_asked_for() -> None:
@@ -175,8 +199,8 @@ def test_the_lights_of_a_city_lie_between_its_skyline_and_the_edge_of_the_floor(
     assert rows.max() <= view.project((0.0, 0.9, 0.0))[1] + 1
 
 
-def _props(photo_set: PhotoSet, cards: list[Card], view: DecidedView, cache: Path) -> list[Mesh]:
-    built = stage.build(photo_set, view, cards, shadow="auto", seed=1, cache=cache)
+def _props(photo_set: PhotoSet, cards: list[Card], view: DecidedView, cache: Path, width: float = 1.0) -> list[Mesh]:
+    built = stage.build(photo_set, view, cards, shadow="auto", seed=1, cache=cache, width=width)
     return [mesh for mesh, look in built.solids if look.bsdf.get("bsdf", {}).get("base_color") == GREEN]
 
 
@@ -226,3 +250,51 @@ def test_a_wide_products_stand_swallows_no_prop(tmp_path: Path) -> None:
     (beside,) = _props(photo_set, [wide], "front", tmp_path)
     radius = 1.45 * 1.4 / 2
     assert np.hypot(beside.vertices[:, 0], beside.vertices[:, 1]).min() > radius - 0.02
+
+
+def test_an_arch_behind_stands_behind_a_wide_products_stand(tmp_path: Path) -> None:
+    arch = Prop(kind="arch", material="lacquer", colour="#00ff00", size=(1.2, 0.05, 1.36, 0.035), at=(0.0, 1.0))
+    photo_set = PhotoSet(
+        floor=Floor(material="paper"), stand=Stand(kind="steps", height=0.2, spread=1.4), props=(arch,)
+    )
+    (before_narrow,) = _props(photo_set, [_drum(60)], "front", tmp_path, 0.375)
+    (before_wide,) = _props(photo_set, [_drum(160)], "front", tmp_path, 1.0)
+    assert before_narrow.vertices[:, 1].min() == pytest.approx(1.0 - 0.025), "it has room where it stands"
+    assert before_wide.vertices[:, 1].min() > 1.45 * 1.4 / 2
+    assert np.abs(before_wide.vertices[:, 0] - before_narrow.vertices[:, 0]).max() < 1e-6
+
+
+def _drum(width: int) -> Card:
+    """A product 40 pixels high before a camera that shows a unit as 160."""
+    alpha = np.zeros((200, 200), np.uint8)
+    alpha[100:140, 100 - width // 2 : 100 + width // 2] = 255
+    body = card.build(np.full((200, 200, 3), 90, np.uint8), alpha, aim(200, 200, (100, 140), 160, 8.0, 6.0))
+    assert body is not None
+    return body
+
+
+def _floor(shape: str, cards: list[Card], cache: Path) -> np.ndarray:
+    floor = Floor(material="paper", shape=shape, depth=60.0)  # type: ignore[arg-type]
+    photo_set = PhotoSet(floor=floor, backdrop=Backdrop(kind="none"))
+    built = stage.build(photo_set, "front", cards, shadow="auto", seed=1, cache=cache)
+    own = {id(body.mesh) for body in cards}
+    return np.concatenate([mesh.vertices for mesh, _ in built.solids if id(mesh) not in own])
+
+
+@pytest.mark.parametrize("shape", RELIEFS)
+def test_a_floor_is_level_under_a_product_however_wide_and_shaped_beside_it(shape: str, tmp_path: Path) -> None:
+    body = _drum(160)
+    half, _, behind = body.footprint
+    x, y, z = _floor(shape, [body], tmp_path).T
+    under = (np.abs(x) < half) & (y > -0.02) & (y < behind)
+    assert under.sum() > 100
+    assert np.abs(z[under]).max() < 1e-6
+    near = (np.hypot(x, y) < 2) & ~under
+    assert np.ptp(z[near]) > 0.002
+
+
+@pytest.mark.parametrize("shape", RELIEFS)
+def test_dunes_go_on_to_the_horizon_and_other_shapes_end(shape: str, tmp_path: Path) -> None:
+    x, y, z = _floor(shape, [], tmp_path).T
+    beyond = (y > 12) | (np.abs(x) > 6)
+    assert (np.ptp(z[beyond]) > 1) == (shape in ENDLESS)

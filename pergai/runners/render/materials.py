@@ -23,10 +23,10 @@ from pergai.runners.render.spec import Finish
 from pergai.runners.render.textures import PAINTERS, mixed, mixture, quantised
 
 TEXTURE_SIZE = 2048
-FITTED_SIZE = 512
-"""Of a texture that is a picture of one small thing."""
+THING_SIZE, VISTA_SIZE = 512, 1024
+"""Of a texture that is a picture of one small thing, and of a view as wide as any photograph."""
 REVISION = 7
-REVISIONS = {"leather": 8, "sand": 8}
+REVISIONS = {"leather": 8, "sand": 8, "steel": 8}
 """Count up when painters change, all or one, so that old cached textures are not used."""
 
 
@@ -59,8 +59,8 @@ class Material:
     dielectric: bool = False
     matt: bool = False
     """Perfectly diffuse."""
-    fitted: bool = False
-    """The texture is a picture of one whole thing, whose uv run 0-1; it is neither scaled, turned nor shifted."""
+    fitted: int = 0
+    """Size of a texture that is a picture of one whole thing, whose uv run 0-1: it is neither scaled, turned nor shifted."""
 
 
 MATERIALS: dict[str, Material] = {
@@ -77,7 +77,7 @@ MATERIALS: dict[str, Material] = {
     "herringbone": Material("#c39a6b", "#7a5230", 3.2, 0.4, 0.45),
     "linen": Material("#e3dccd", "#a89a82", 1.6, 0.9, 0.2, principled={"sheen": 0.4}),
     "velvet": Material("#7a1f2d", "#2f0a10", 1.8, 0.9, 0.2, principled={"sheen": 1.0, "sheen_tint": 0.6}),
-    "silk": Material("#d9b8a8", "#a57f70", 1.4, 0.42, 0.5, principled={"metallic": 0.3, "sheen": 0.4}),
+    "silk": Material("#d9b8a8", "#a57f70", 1.4, 0.42, 0.5, principled={"metallic": 0.55, "sheen": 0.4}),
     "leather": Material("#7a4a2b", "#3f2313", 1.8, 0.45, 0.5),
     "sand": Material("#e6cfa6", "#b08f60", 1.6, matt=True),
     "snow": Material("#f5f8fc", "#d5e0ee", 1.6, 0.65, 0.4),
@@ -98,12 +98,13 @@ MATERIALS: dict[str, Material] = {
     "brick": Material("#a9614a", "#bdb2a4", 3.0, 0.85, 0.3),
     "denim": Material("#33486b", "#c3cbd6", 1.3, 0.9, 0.2, principled={"sheen": 0.3}),
     "gingham": Material("#c23b3b", "#f6f2ea", 1.9, 0.9, 0.2, principled={"sheen": 0.3}),
-    "citrus": Material("#ef8f1d", "#f7b64a", 1.0, 0.3, 0.5, fitted=True),
-    "leaf": Material("#4f7138", "#2d4a22", 1.0, 0.45, 0.5, thin=0.45, fitted=True),
-    "petal": Material("#f1c9d0", "#d99aa8", 1.0, 0.7, 0.2, thin=0.5, fitted=True),
-    "garden": Material("#a8c45c", "#2f4a22", 1.0, matt=True, fitted=True),
-    "meadow": Material("#b9c873", "#4a6636", 1.0, matt=True, fitted=True),
-    "forest": Material("#9fb95a", "#24361c", 1.0, matt=True, fitted=True),
+    "citrus": Material("#ef8f1d", "#f7b64a", 1.0, 0.3, 0.5, fitted=THING_SIZE),
+    "leaf": Material("#4f7138", "#2d4a22", 1.0, 0.45, 0.5, thin=0.45, fitted=THING_SIZE),
+    "petal": Material("#f1c9d0", "#d99aa8", 1.0, 0.7, 0.2, thin=0.5, fitted=THING_SIZE),
+    "garden": Material("#a8c45c", "#2f4a22", 1.0, matt=True, fitted=VISTA_SIZE),
+    "meadow": Material("#b9c873", "#4a6636", 1.0, matt=True, fitted=VISTA_SIZE),
+    "forest": Material("#9fb95a", "#24361c", 1.0, matt=True, fitted=VISTA_SIZE),
+    "firs": Material("#5f7f73", "#1f3029", 1.0, matt=True, fitted=VISTA_SIZE),
     "pearl": Material("#f5ede6", "#ead8d2", 0.0, 0.2, 0.8, principled={"metallic": 0.3, "clearcoat": 1.0}),
     "glow": Material("#ffd9a0", "#ffd9a0", 0.0),
 }
@@ -139,7 +140,7 @@ def surface(finish: Finish, cache: Path, offset: tuple[float, float] = (0.0, 0.0
     if material.thin:
         picture = {
             "type": "bitmap",
-            "bitmap": Texture(painted(finish.material, colour, accent, cache, FITTED_SIZE)["colour"]),
+            "bitmap": Texture(painted(finish.material, colour, accent, cache, material.fitted)["colour"]),
         }
         return Surface({
             "type": "principledthin", "base_color": picture, "roughness": roughness,
@@ -151,7 +152,7 @@ def surface(finish: Finish, cache: Path, offset: tuple[float, float] = (0.0, 0.0
     if not period:
         bsdf["base_color"] = _rgb(colour)
         return Surface({"type": "twosided", "bsdf": bsdf})
-    maps = painted(finish.material, colour, accent, cache, FITTED_SIZE if material.fitted else TEXTURE_SIZE)
+    maps = painted(finish.material, colour, accent, cache, material.fitted or TEXTURE_SIZE)
     colours = {"type": "bitmap", "bitmap": Texture(maps["colour"])}
     if material.matt:
         bsdf = {"type": "diffuse", "reflectance": colours}

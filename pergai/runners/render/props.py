@@ -10,7 +10,7 @@ import numpy as np
 from scipy.interpolate import PchipInterpolator
 
 from pergai.runners.render import geometry as g
-from pergai.runners.render import growth, trees, walls
+from pergai.runners.render import growth, walls
 from pergai.runners.render.geometry import Mesh
 from pergai.runners.render.spec import Prop
 
@@ -344,11 +344,6 @@ def _shingle(prop: Prop, random: Random) -> Mesh:
     return growth.shingle(width, depth, radius, random)
 
 
-def _conifer(prop: Prop, random: Random) -> Mesh:
-    height, spread = _size(prop, 1, 0.55)[:2]
-    return trees.conifer(height, spread, random)
-
-
 def _strand(prop: Prop, random: Random) -> Mesh:
     """A string of beads laid down in an open loop: their radius, the loop's width and its depth. It begins and ends at the
     right, the ends apart."""
@@ -368,6 +363,6 @@ _MAKERS: dict[str, Maker] = {
     "stones": _stone, "branch": _branch, "plant": _plant, "grass": _grass, "fir": _fir, "flakes": _flake,
     "gift": _gift, "ribbon": _ribbon, "tube": _tube, "wall": _wall, "book": _book, "cone": _cone, "berries": _berries,
     "maple": _maple, "pumpkin": _pumpkin, "stem": _stem, "slice": _slice, "beans": _bean, "ice": _ice, "vase": _vase,
-    "bowl": _bowl, "flame": _flame, "bough": _bough, "blossom": _blossom, "lawn": _lawn, "shingle": _shingle, "conifer": _conifer,
+    "bowl": _bowl, "flame": _flame, "bough": _bough, "blossom": _blossom, "lawn": _lawn, "shingle": _shingle,
     "strand": _strand,
 }  # fmt: skip

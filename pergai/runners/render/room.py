@@ -16,6 +16,8 @@ ASIDE = 0.25
 """Units from the middle: a prop farther out stands beside the product, one nearer is meant to be behind or under it."""
 GAP = 0.05
 """Units between a product and a prop beside it."""
+BEHIND = 0.5
+"""Units behind the product: an arch or a disc in the middle that is as far off is a background, a nearer one carries it."""
 FARTHEST_BACK = 0.4
 """Units that a prop may move back rather than aside: there is a wall."""
 TOGETHER = 0.2
@@ -27,14 +29,14 @@ Obstacle = tuple[float, float, float, float]
 
 def stepped_aside(props: Sequence[Prop], meshes: Sequence[Mesh], taken: Sequence[Obstacle]) -> list[Mesh]:
     """The props, those at the product's side moved outward as far as it is wide there, or its stand, or back where that is
-    nearer: nothing stands in them, nor before the product, where its pixels would cover it. What stands together moves
-    together; what is strewn keeps clear by itself (`strewn_round`)."""
+    nearer; those behind it moved back, if a little is enough: nothing stands in them, nor before the product, where its pixels
+    would cover it. What stands together moves together; what is strewn keeps clear by itself (`strewn_round`)."""
     needs = [_need(prop, mesh, taken) for prop, mesh in zip(props, meshes, strict=True)]
     moved = []
     for prop, mesh in zip(props, meshes, strict=True):
         others = [need for other, need in zip(props, needs, strict=True) if math.dist(prop.at, other.at) < TOGETHER]
         aside, back = max(others, key=sum)
-        step = (math.copysign(aside, prop.at[0]), back, 0) if _beside(prop) else (0, 0, 0)
+        step = (math.copysign(aside, prop.at[0]) if _beside(prop) else 0, back, 0)
         moved.append(g.moved(mesh, step))
     return moved
 
@@ -56,15 +58,21 @@ def _need(prop: Prop, mesh: Mesh, taken: Sequence[Obstacle]) -> tuple[float, flo
         for half, front, back, top in taken
         if low[1] < back + GAP and high[1] > front - GAP and low[2] < top - GAP
     ]
-    if not in_the_way or not _beside(prop):
+    if not in_the_way or not (_beside(prop) or _behind(prop)):
         return 0.0, 0.0
     aside = max(half for half, _ in in_the_way) + GAP - float(low[0] if prop.at[0] > 0 else -high[0])
     behind = max(back for _, back in in_the_way) + GAP - float(low[1])
+    if _behind(prop):
+        return 0.0, behind if behind < FARTHEST_BACK else 0.0
     return (0.0, behind) if behind < min(aside, FARTHEST_BACK) else (max(aside, 0.0), 0.0)
 
 
 def _beside(prop: Prop) -> bool:
     return prop.count == 1 and abs(prop.at[0]) >= ASIDE
+
+
+def _behind(prop: Prop) -> bool:
+    return prop.count == 1 and abs(prop.at[0]) < ASIDE and prop.at[1] >= BEHIND
 
 
 def strewn_round(prop: Prop, cards: Sequence[Card]) -> Prop:

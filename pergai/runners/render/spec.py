@@ -20,7 +20,7 @@ MaterialName = Literal[
     "paper", "plaster", "concrete", "marble", "wood", "linen", "velvet", "silk", "sand", "snow", "stone", "terrazzo",
     "ceramic", "lacquer", "acrylic", "gold", "copper", "steel", "chrome", "glass", "frosted", "water", "leaf", "petal",
     "moss", "asphalt", "tiles", "leather", "glow", "planks", "travertine", "herringbone", "pool", "kraft", "brick", "denim",
-    "gingham", "citrus", "garden", "meadow", "forest", "pearl",
+    "gingham", "citrus", "garden", "meadow", "forest", "firs", "pearl",
 ]  # fmt: skip
 
 
@@ -63,7 +63,7 @@ class Backdrop(Finish, frozen=True, kw_only=True):
     ] = "sweep"
     """`sweep` is the floor's own surface curving up (its finish is the floor's when none is given); `fluted` has half-round
     ribs, `slats` are upright battens, `niche` a round-headed recess, `panelled` a moulding, `vista` is a
-    picture of the far distance out of focus: of the material `garden`, `meadow` or `forest`. `scale` is theirs too."""
+    picture of the far distance out of focus: of the material `garden`, `meadow`, `forest` or `firs`. `scale` is theirs too."""
     distance: float = 3.0
     z: float = 0.0
     """`vista`: height of its foot above the floor; a garden behind a table lies below."""
@@ -88,7 +88,7 @@ class Prop(Finish, frozen=True, kw_only=True):
         "sphere", "block", "cylinder", "arch", "panel", "disc", "ring", "slab", "stairs", "column", "leaves", "petals",
         "stones", "branch", "plant", "grass", "fir", "flakes", "gift", "ribbon", "tube", "wall", "book", "cone",
         "berries", "maple", "pumpkin", "stem", "slice", "beans", "ice", "vase", "bowl", "flame", "bough", "blossom", "lawn",
-        "shingle", "conifer", "strand",
+        "shingle", "strand",
     ]  # fmt: skip
     at: tuple[float, float] = (0.0, 0.0)
     """Centre on the floor (x, y)."""

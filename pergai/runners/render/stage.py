@@ -51,7 +51,7 @@ def build(
     lift = 0.0 if photo_set.stand.kind == "none" or view == "top" else photo_set.stand.height
     solids: list[Solid] = []
     if photo_set.floor.shape != "none":
-        solids += _floor(photo_set, view, lift, texture_random, cache)
+        solids += _floor(photo_set, view, lift, texture_random, cache, cards if width is not None else ())
     standing: list[Mesh] = []
     if view != "top":
         solids += _backdrop(photo_set, lift, texture_random, cache)
@@ -103,7 +103,9 @@ def _turned(light: Light, random: Random) -> Light:
     return Light(**fields)
 
 
-def _floor(photo_set: PhotoSet, view: DecidedView, lift: float, random: Random, cache: Path) -> list[Solid]:
+def _floor(
+    photo_set: PhotoSet, view: DecidedView, lift: float, random: Random, cache: Path, cards: Sequence[Card]
+) -> list[Solid]:
     floor, backdrop = photo_set.floor, photo_set.backdrop
     look = surface(floor, cache, _offset(random))
     if floor.shape == "flat":
@@ -115,18 +117,24 @@ def _floor(photo_set: PhotoSet, view: DecidedView, lift: float, random: Random, 
         return [(g.moved(mesh, (0, 0, -lift)), look)]
     height = terrain.RELIEFS[floor.shape](random, floor.relief)
 
+    half = max((card.footprint[0] for card in cards), default=0.3)
+    front = min((card.footprint[1] for card in cards), default=0.0)
+    behind = max((card.footprint[2] for card in cards), default=0.0)
+
     def settled(x: g.Array, y: g.Array) -> g.Array:
-        calm = np.clip((np.hypot(x, y) - 0.3) / 0.5, 0, 1)
+        """Flat under the products, or it would rise above their feet."""
+        outside = np.hypot(x - np.clip(x, -half, half), y - np.clip(y, front, behind))
+        calm = np.clip((outside - 0.04) / 0.5, 0, 1)
         calm = calm * calm * (3 - 2 * calm)
-        level = height(x, y)
-        return (level * (0.05 + 0.95 * calm) - 0.003 * (1 - calm)).astype(np.float32)
+        return np.asarray(height(x, y) * calm, np.float32)
 
     back = 9.0 if floor.depth > 9 else floor.depth
     near = g.ground((-4.5, 4.5), (-4.5, back), settled, 420)
-    far = [] if floor.depth <= 9 else [g.ground((-60, 60), (back - 0.05, 60))]
-    wide = [g.ground((-60, -4.45), (-4.5, back)), g.ground((4.45, 60), (-4.5, back))]
+    beyond, points, lower = (settled, 300, 0.0) if floor.shape in terrain.ENDLESS else (None, 2, 0.02)
+    far = [] if floor.depth <= 9 else [g.ground((-60, 60), (back - 0.05, 60), beyond, points)]
+    wide = [g.ground(x, (-4.5, back), beyond, points) for x in ((-60, -4.45), (4.45, 60))]
     solids: list[Solid] = [(g.moved(near, (0, 0, -lift)), look)]
-    return solids + [(g.moved(piece, (0, 0, -lift - 0.02)), look) for piece in far + wide]
+    return solids + [(g.moved(piece, (0, 0, -lift - lower)), look) for piece in far + wide]
 
 
 def _backdrop(photo_set: PhotoSet, lift: float, random: Random, cache: Path) -> list[Solid]:

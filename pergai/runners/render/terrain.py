@@ -29,13 +29,40 @@ def _ripples(random: Random, relief: float) -> Height:
 
 
 def _dunes(random: Random, relief: float) -> Height:
-    low, fine = waves(random, 6, 0.12, 0.35), waves(random, 8, 0.8, 2.0)
+    """A sea of sand: rippled ground that rises behind the product to rows of dunes, the farther the higher, each dune with a
+    long back on the left, a sharp winding crest and a slope on the right as steep as sand lies."""
+    swell, patches = waves(random, 6, 0.12, 0.4), waves(random, 6, 0.25, 0.7)
+    bend, forks = waves(random, 8, 0.25, 0.8), waves(random, 8, 1.0, 2.4)
+    rows = 3.6 * 1.5 ** np.arange(7)
+    crests, sizes = ([waves(random, 5, low, 3 * low) for _ in rows] for low in (0.07, 0.05))
+    slants, shifts = random.uniform(0.8, 1.4, len(rows)), random.uniform(0, 1, len(rows))
 
     def height(x: Array, y: Array) -> Array:
-        away = np.clip((y - 0.4) / 4, 0, 2)
-        return np.asarray(relief * (0.38 * away * (0.6 + low(x, y)) + 0.02 * fine(x, y)), np.float32)
+        phase = 2 * np.pi * (4.4 * y + 2.8 * x) + 2.2 * bend(x, y) + 0.7 * forks(x, y)
+        ripple = (0.5 + 0.5 * np.sin(phase + 0.6 * np.sin(phase))) ** 1.2
+        near = np.clip((7 - y) / 4, 0, 1)
+        ground = near * 0.018 * ripple * np.clip(0.85 + 0.4 * patches(x, y), 0, 1.3) + 0.03 * swell(x, y)
+        dune = np.zeros_like(x)
+        for row, crest, size, slant, shift in zip(rows, crests, sizes, slants, shifts, strict=True):
+            high = 0.07 * (row + 1)
+            aside, far = x / high, (y - row) / high
+            across = (aside + shift * _APART + slant * far + 0.5 * crest(0.3 * aside, far)) % _APART
+            profile = np.minimum(_eased(across / (_APART - 1.5)), (_APART - across) / 1.5)
+            presence = _eased(1 + far / 1.2) * _eased((6 - far) / 4) * (0.8 + 0.25 * size(aside, far))
+            dune = np.maximum(dune, high * profile * presence)
+        return np.asarray(relief * (ground + dune), np.float32)
 
     return height
+
+
+_APART = 4.4
+"""Dunes of a row, over their height."""
+
+
+def _eased(t: Array) -> Array:
+    """From 0 below 0 to 1 above 1, smoothly."""
+    clipped = np.clip(t, 0, 1)
+    return np.asarray(clipped * clipped * (3 - 2 * clipped), np.float32)
 
 
 def _drifts(random: Random, relief: float) -> Height:
@@ -104,3 +131,5 @@ RELIEFS: dict[str, Callable[[Random, float], Height]] = {
     "cloth": _cloth,
 }
 """By a floor's `shape`; each takes a random generator and the `relief`, 1 as in nature."""
+ENDLESS = frozenset({"dunes"})
+"""Shapes that go on to the horizon; the others lie near the product, and beyond it is flat."""

@@ -28,7 +28,7 @@ from pergai.runners.render.minerals import (
 )
 from pergai.runners.render.noise import Field, Maps, Noise, blend, ramp, warp
 from pergai.runners.render.organics import citrus, herringbone, kraft, leaf, leather, moss, paper, petal, planks, wood
-from pergai.runners.render.vistas import forest, garden, meadow
+from pergai.runners.render.vistas import firs, forest, garden, meadow
 
 Painter = Callable[[Noise, Field, Field], Maps]
 
@@ -41,10 +41,13 @@ def water(noise: Noise, base: Field, dark: Field) -> Maps:
 
 
 def brushed(noise: Noise, base: Field, dark: Field) -> Maps:
-    """Metal with fine parallel scratches."""
-    lines = noise.cloud(0.003, 1.1, (0.01, 1.0))
-    colour = blend(base, dark, ramp(lines, -3, 3) * 0.35)
-    return Maps(np.clip(colour, 0, 1), np.clip(0.27 + 0.05 * lines, 0.12, 0.5), (0.00004 * lines).astype(np.float32))
+    """Metal with parallel scratches of many weights: the finest a sheen, the broad ones seen from afar."""
+    lines = noise.cloud(0.003, 1.1, (0.004, 1.0))
+    strokes = 0.6 * lines + 0.6 * noise.cloud(0.008, 1.6, (0.012, 1.0)) + 0.5 * noise.cloud(0.03, 1.4, (0.02, 1.0))
+    deep = ramp(noise.cloud(0.004, 1.5, (0.004, 1.0)), 1.9, 3.2)
+    colour = blend(base, dark, np.clip(0.38 + 0.17 * strokes + 0.22 * deep, 0, 1))
+    roughness = np.clip(0.27 + 0.05 * strokes, 0.12, 0.5)
+    return Maps(np.clip(colour, 0, 1), roughness, (0.000015 * lines).astype(np.float32))
 
 
 def caustics(noise: Noise, base: Field, light: Field) -> Maps:
@@ -66,7 +69,7 @@ PAINTERS: dict[str, Painter] = {
     "leather": leather, "sand": sand, "snow": snow, "stone": stone, "asphalt": asphalt, "terrazzo": terrazzo,
     "tiles": tiles, "moss": moss, "water": water, "steel": brushed, "pool": caustics, "kraft": kraft, "brick": brick,
     "denim": denim, "gingham": gingham, "citrus": citrus, "leaf": leaf, "petal": petal,
-    "garden": garden, "meadow": meadow, "forest": forest,
+    "garden": garden, "meadow": meadow, "forest": forest, "firs": firs,
 }  # fmt: skip
 
 

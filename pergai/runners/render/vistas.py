@@ -1,4 +1,4 @@
-"""Painters of pictures: the green distance as an open lens sees it. They wrap round from left to right only."""
+"""Painters of pictures: the green or snowy distance as an open lens sees it. They wrap round from left to right only."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from scipy import fft
 
 from pergai.runners.render.noise import Field, Maps, Noise, blend, ramp
 
-ASPECT = 4.0
-"""Width of what a picture shows over its height."""
+ASPECT = 8.0
+"""Width of what a picture shows over its height: more than any photograph does, so that nothing is seen twice in it."""
 WHITE = np.ones(3, np.float32)
 
 
@@ -40,7 +40,7 @@ def forest(noise: Noise, sunlit: Field, shade: Field) -> Maps:
     glade = np.exp(-(((up - 0.55) / 0.3) ** 2)) * (1 + 0.5 * _cloud(noise, 0.8, 3.0))
     picture = blend(blend(shade, sunlit, np.clip(0.35 + 0.5 * glade, 0, 1)), WHITE, np.clip(0.5 * glade, 0, 0.7))
     picture = _lens(picture, 0.05)
-    for count, wide, light, blur in ((16, 0.006, 0.55, 0.03), (7, 0.012, 0.28, 0.022)):
+    for count, wide, light, blur in ((4.0, 0.024, 0.55, 0.03), (1.75, 0.048, 0.28, 0.022)):
         leaves = _crowns(noise, sunlit, shade, up, foot=-0.2, top=1.3, gaps=1.5, far=0.5 * light)
         picture = _before(picture, *leaves, blur)
         picture = _before(picture, *_trunks(noise, sunlit, shade, count, wide, light), blur)
@@ -48,6 +48,16 @@ def forest(noise: Noise, sunlit: Field, shade: Field) -> Maps:
     picture = _before(picture, *leaves, 0.034)
     picture = _before(picture, *_crowns(noise, sunlit, shade, up, foot=-0.1, top=0.3, gaps=0.2, far=0.0), 0.02)
     return Maps(np.clip(picture, 0, 1))
+
+
+def firs(noise: Noise, sunlit: Field, shade: Field) -> Maps:
+    """A wood of firs in three depths, snow on their boughs and on the ground before them, a pale sky."""
+    up = _up(noise)
+    picture = _sky(noise, sunlit, 0.9)
+    for count, high, far, blur in ((9.0, 0.66, 0.62, 0.020), (6.0, 0.76, 0.36, 0.018), (3.0, 0.92, 0.0, 0.016)):
+        picture = _before(picture, *_row(noise, sunlit, shade, count, high, far), blur)
+    drift = ramp(0.07 + 0.015 * noise.cloud(0.2, 2.2) - up, -0.01, 0.02)
+    return Maps(np.clip(_before(picture, np.broadcast_to(0.94 * WHITE, picture.shape), drift, 0.016), 0, 1))
 
 
 def _cloud(noise: Noise, scale: float, roughness: float) -> Field:
@@ -87,14 +97,16 @@ def _crowns(
     return blend(colour, 0.72 * WHITE + 0.2 * sunlit, np.full_like(cover, far)), cover
 
 
-def _trunks(noise: Noise, sunlit: Field, shade: Field, count: int, wide: float, light: float) -> tuple[Field, Field]:
-    """Stems that reach from the ground out of the picture, lit along their left."""
+def _trunks(noise: Noise, sunlit: Field, shade: Field, count: float, wide: float, light: float) -> tuple[Field, Field]:
+    """Stems that reach from the ground out of the picture, lit along their left: how many, and half their width, in heights
+    of the picture."""
     x, y = noise.grid()
     cover, lit = np.zeros_like(x), np.zeros_like(x)
-    for k in range(count):
-        middle = (k + float(noise.random.uniform(0.15, 0.85))) / count
-        lean, half = float(noise.random.normal(0, 0.02)), wide * float(noise.random.uniform(0.6, 1.4))
-        off = (x - middle - lean * y + 0.5) % 1 - 0.5
+    stems = round(count * ASPECT)
+    for k in range(stems):
+        middle = (k + float(noise.random.uniform(0.15, 0.85))) / stems
+        lean, half = float(noise.random.normal(0, 0.08)), wide * float(noise.random.uniform(0.6, 1.4))
+        off = ((x - middle - lean / ASPECT * y + 0.5) % 1 - 0.5) * ASPECT
         aside = (off / (half * (1.15 - 0.3 * y))).astype(np.float32)
         inside = (np.abs(aside) < 1).astype(np.float32)
         cover = np.maximum(cover, inside)
@@ -102,6 +114,31 @@ def _trunks(noise: Noise, sunlit: Field, shade: Field, count: int, wide: float, 
     light_on_bark = np.clip(0.75 * lit + 0.08 * noise.fine(1.0), 0, 1).astype(np.float32)
     bark = blend(0.35 * shade, 0.5 * sunlit + 0.12, light_on_bark)
     return blend(bark, 0.5 * WHITE + 0.3 * sunlit, np.full_like(x, 0.55 * light)), cover
+
+
+def _row(noise: Noise, sunlit: Field, shade: Field, count: float, high: float, far: float) -> tuple[Field, Field]:
+    """Firs beside each other, `count` and their height in heights of the picture: tiers of drooping boughs, snow on each
+    tier, more on the left, the dark under it. `far` as of `_crowns`."""
+    x, y = noise.grid()
+    needles = _cloud(noise, 0.03, 1.2)
+    cover, snow = np.zeros_like(x), np.zeros_like(x)
+    trees = round(count * ASPECT)
+    for k in range(trees):
+        tall = high * float(noise.random.uniform(0.6, 1.1))
+        half = tall * float(noise.random.uniform(0.19, 0.26))
+        middle = (k + float(noise.random.uniform(0.0, 1.0))) / trees
+        near = np.flatnonzero(np.abs((x[0] - middle + 0.5) % 1 - 0.5) * ASPECT < 1.2 * half)
+        aside = ((x[:, near] - middle + 0.5) % 1 - 0.5) * ASPECT / half
+        up = y[:, near] / tall
+        tier = (9 * (up + 0.09 * np.abs(aside)) + float(noise.random.random())) % 1
+        outline = np.clip(1 - up, 0, 1) ** 0.9 * (1.04 - 0.36 * tier + 0.10 * needles[:, near])
+        inside = ramp(outline - np.abs(aside), 0.0, 0.06) * (up < 1)
+        lying = ramp(np.sin(np.pi * np.minimum(1.25 * tier, 1)) - 0.25 * aside + 0.3 * needles[:, near], 0.55, 1.25)
+        snow[:, near] = np.where(inside > 0.5, lying, snow[:, near])
+        cover[:, near] = np.maximum(cover[:, near], inside)
+    green = blend(0.8 * shade, sunlit, np.clip(0.3 + 0.14 * needles + 0.12 * noise.fine(1.2), 0, 1).astype(np.float32))
+    colour = blend(green, 0.94 * WHITE, (0.85 * snow).astype(np.float32))
+    return blend(colour, 0.78 * WHITE + 0.1 * sunlit, np.full_like(cover, far)), cover
 
 
 def _lawn(noise: Noise, picture: Field, sunlit: Field, shade: Field, up: Field, top: float) -> Field:
