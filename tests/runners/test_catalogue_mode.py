@@ -17,6 +17,7 @@ from pergai.cards.catalogue import load_catalogue
 from pergai.cards.structs import PipelineCard
 from pergai.engine.core import Job, Outcome, SceneParams
 from pergai.runners.render import catalogue, model
+from pergai.runners.render.denoise import Guide
 from pergai.runners.render.runner import Render
 from tests.runners.desk import BenchDesk, real_model
 
@@ -148,7 +149,7 @@ def test_products_have_their_real_sizes_against_each_other(shoot: Shoot) -> None
 def test_only_what_a_product_changes_is_touched_and_edges_are_traced_anew() -> None:
     random = np.random.default_rng(3)
     first = random.gamma(2.0, 0.25, (256, 256, 3)).astype(np.float32)
-    empty = catalogue.Empty(np.full_like(first, 0.5), first, np.full_like(first, 0.8))
+    empty = catalogue.Empty(np.full_like(first, 0.5), first, Guide(np.full_like(first, 0.8)))
     light = first.copy()
     light[120:160, 100:150] *= 0.5  # a shadow with a sharp edge
     colour, box = catalogue.added(empty, light, np.zeros((256, 256), bool))

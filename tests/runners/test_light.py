@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pergai.runners.render import camera, geometry, lights, model
-from pergai.runners.render.denoise import denoise, without_fireflies
+from pergai.runners.render.denoise import Guide, denoise, without_fireflies
 from pergai.runners.render.materials import Surface, surface
 from pergai.runners.render.spec import Finish, Light
 from pergai.runners.render.translate import in_relief
@@ -52,7 +52,7 @@ def test_feeble_lamps_cost_no_noise(take: model.Take) -> None:
 def test_denoised_light_keeps_its_colour(tint: tuple[float, float, float]) -> None:
     random = np.random.default_rng(1)
     noisy = np.float32(tint) * random.gamma(4.0, 0.25, (96, 96, 1)).astype(np.float32)
-    clean = denoise(noisy, np.full_like(noisy, 0.7))
+    clean = denoise(noisy, Guide(np.full_like(noisy, 0.7)))
     assert np.allclose(clean.mean(axis=(0, 1)), noisy.mean(axis=(0, 1)), rtol=0.003)
     assert (clean.std(axis=(0, 1)) < 0.05 * noisy.std(axis=(0, 1))).all()
 

@@ -14,7 +14,7 @@ from pergai.paths import packaged
 from pergai.runners.render import card, changes, growth, props, stage, walls
 from pergai.runners.render.camera import DecidedView, aim
 from pergai.runners.render.card import Card
-from pergai.runners.render.denoise import denoise
+from pergai.runners.render.denoise import Guide, denoise
 from pergai.runners.render.develop import bokeh_band, with_bokeh
 from pergai.runners.render.geometry import Mesh
 from pergai.runners.render.materials import MATERIALS, VISTA_SIZE, painted, surface
@@ -183,7 +183,7 @@ def test_a_horizon_out_of_focus_is_smooth_though_its_guide_was_looked_at_only_a_
     def unrest(picture: np.ndarray) -> float:
         return float(np.abs(np.diff(picture[70:122, 16:-16, 0], axis=1)).mean())
 
-    kept, mended = (unrest(denoise(colour, albedo, blurred=blurred)) for blurred in (False, True))
+    kept, mended = (unrest(denoise(colour, Guide(albedo), blurred=blurred)) for blurred in (False, True))
     assert mended < 0.5 * kept
 
 

@@ -22,12 +22,12 @@ import numpy.typing as npt
 
 from pergai.imaging.composite import fill_behind
 from pergai.imaging.placement import Box
-from pergai.runners.render.denoise import mean_around
+from pergai.runners.render.denoise import Guide, mean_around
 
 Floats = npt.NDArray[np.float32]
 
 KEPT_SETS = 12
-"""Empty sets that are kept, the latest used; one of 1024² has 36 MiB."""
+"""Empty sets that are kept, the latest used; one of 1024² has 36 MiB, with a relief 48."""
 REACH = 39
 """Pixels over which a faint change is averaged."""
 FAINTEST = 0.003
@@ -44,13 +44,13 @@ FEATHER = 24
 
 @dataclass(frozen=True, slots=True)
 class Empty:
-    """The light of a set without a product, each (height, width, 3)."""
+    """A set without a product: its light, each (height, width, 3), and its surfaces."""
 
     colour: Floats
     """Converged and denoised."""
     first: Floats
     """Of a few paths a pixel, with its noise: what T is compared with."""
-    albedo: Floats
+    guide: Guide
 
 
 def added(empty: Empty, light: Floats, hidden: npt.NDArray[np.bool_]) -> tuple[Floats, Box]:
@@ -133,7 +133,7 @@ def read(folder: Path, key: str) -> Empty | None:
     path = folder / f"{key}.npz"
     try:
         with np.load(path) as kept:
-            empty = Empty(kept["colour"], kept["first"], kept["albedo"])
+            empty = Empty(kept["colour"], kept["first"], Guide(kept["albedo"], kept.get("normals")))
     except FileNotFoundError:
         return None
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
@@ -147,7 +147,10 @@ def keep(folder: Path, key: str, empty: Empty) -> None:
     """Write an empty set, and let go of those that were not used for the longest time."""
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=folder, suffix=".part", delete=False) as part:
-        np.savez(part, colour=empty.colour, first=empty.first, albedo=empty.albedo)
+        guide: dict[str, Any] = {"albedo": empty.guide.albedo}
+        if empty.guide.normals is not None:
+            guide["normals"] = empty.guide.normals
+        np.savez(part, colour=empty.colour, first=empty.first, **guide)
     os.replace(part.name, folder / f"{key}.npz")  # noqa: PTH105 - one atomic step
     oldest_last = sorted(folder.glob("*.npz"), key=lambda path: path.stat().st_mtime, reverse=True)
     for path in oldest_last[KEPT_SETS:]:

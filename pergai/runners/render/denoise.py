@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from pergai.errors import JobError
+from pergai.imaging.placement import Box
 from pergai.runners.render.relief import shading
 
 Floats = npt.NDArray[np.float32]
@@ -16,16 +18,34 @@ Floats = npt.NDArray[np.float32]
 NEIGHBOURHOOD = 79
 """Pixels over which the mean of the light is kept: noise has none left over so many."""
 MOST_CORRECTED = 1.25
+FLAT = np.array([0, 0, 1], np.float32)
 STRAY = 2
 """Pixels between a stray bright pixel and the next that is as bright, at least."""
 
 
-def denoise(colour: Floats, albedo: Floats, normals: Floats | None = None, *, blurred: bool = False) -> Floats:
+@dataclass(frozen=True, slots=True)
+class Guide:
+    """What is known of the surfaces without any light, each (height, width, 3)."""
+
+    albedo: Floats
+    """What share of the light each gives back, linear."""
+    normals: Floats | None = None
+    """Of their relief, over the surface: (0, 0, 1) where it is flat."""
+
+    def within(self, box: Box, hidden: npt.NDArray[np.bool_]) -> Guide:
+        """Of a window; what is `hidden` (height, width) there stands out as flat and grey."""
+        here = np.s_[box.top : box.bottom, box.left : box.right]
+        where = hidden[here][..., None]
+        albedo = np.where(where, np.float32(0.5), self.albedo[here])
+        return Guide(albedo, None if self.normals is None else np.where(where, FLAT, self.normals[here]))
+
+
+def denoise(colour: Floats, guide: Guide, *, blurred: bool = False) -> Floats:
     """Linear light (height, width, 3) without its noise; all values must be finite. Wants noise that differs from pixel to
     pixel: a box filter, and paths that know nothing of the neighbours'.
 
-    `normals` are those of the surfaces' relief: what it does to the light is divided out first and multiplied back afterwards
-    (see `relief`). As a guide of the network they save a quarter as much.
+    What the relief does to the light is divided out first and multiplied back afterwards (see `relief`). As a guide of the
+    network its normals save a quarter as much.
 
     `blurred` says that an open lens has made albedo and normals noisy too: their own noise is removed first, or a horizon out of
     focus keeps the grain of the few looks that were taken at it, as if it were a texture.
@@ -36,18 +56,18 @@ def denoise(colour: Floats, albedo: Floats, normals: Floats | None = None, *, bl
     """
     import pyoidn
 
-    guide = np.ascontiguousarray(albedo, np.float32)
+    albedo, normals = np.ascontiguousarray(guide.albedo, np.float32), guide.normals
     with pyoidn.Device() as device:
         device.commit()
         if blurred:
-            guide = _smoothed(device, pyoidn.OIDN_IMAGE_ALBEDO, guide)
+            albedo = _smoothed(device, pyoidn.OIDN_IMAGE_ALBEDO, albedo)
             normals = None if normals is None else _smoothed(device, pyoidn.OIDN_IMAGE_NORMAL, normals)
-        shade = np.float32(1) if normals is None else shading(colour, guide, normals)
+        shade = np.float32(1) if normals is None else shading(colour, albedo, normals)
         noisy = np.ascontiguousarray(colour / shade, np.float32)
         clean = np.empty_like(noisy)
         with pyoidn.Filter(device, pyoidn.OIDN_FILTER_TYPE_RT) as network:
             network.set_image(pyoidn.OIDN_IMAGE_COLOR, noisy, pyoidn.OIDN_FORMAT_FLOAT3)
-            network.set_image(pyoidn.OIDN_IMAGE_ALBEDO, guide, pyoidn.OIDN_FORMAT_FLOAT3)
+            network.set_image(pyoidn.OIDN_IMAGE_ALBEDO, albedo, pyoidn.OIDN_FORMAT_FLOAT3)
             network.set_image(pyoidn.OIDN_IMAGE_OUTPUT, clean, pyoidn.OIDN_FORMAT_FLOAT3)
             network.set_bool("hdr", True)
             network.set_bool("cleanAux", blurred)

@@ -23,7 +23,7 @@ from pergai.cards.structs import ModelCard
 from pergai.errors import JobError, ModelUnavailable
 from pergai.runners.render import catalogue
 from pergai.runners.render.camera import View
-from pergai.runners.render.denoise import denoise, without_fireflies
+from pergai.runners.render.denoise import Guide, denoise, without_fireflies
 from pergai.runners.render.paths import mean_light
 from pergai.runners.render.translate import Solid, coloured, in_relief, lit, sensor
 
@@ -45,9 +45,10 @@ MEMORY_KEPT_FOR = 4
 DETAIL_SAMPLES = 2
 """Looks at the sharp albedo a pixel."""
 
+GUIDE_SAMPLES = {"cuda": 16, "llvm": 16, "scalar": 4}
+"""Looks at the albedo a pixel: the denoiser keeps what texture it is shown without noise."""
 RELIEF_SAMPLES = {"cuda": 12, "llvm": 12, "scalar": 0}
-"""Looks at the relief a pixel, whose grain is finer than that of colours. The scalar variant would take as long for them as
-for the light."""
+"""Looks at the relief a pixel. The scalar variant would take as long for them as for the light."""
 
 EMPTY_SAMPLES = 10
 """Paths of an empty set that many products share, for each path of a single picture."""
@@ -124,10 +125,9 @@ class Renderer:
 
     max_batch = 1
 
-    def __init__(self, variant: str, guide_samples: int = 4) -> None:
-        """`guide_samples` are looks at the albedo a pixel: the denoiser keeps what texture it is shown without noise."""
+    def __init__(self, variant: str) -> None:
         self.variant = variant
-        self.guide_samples = guide_samples
+        self.guide_samples = GUIDE_SAMPLES[variant]
         self.relief_samples = RELIEF_SAMPLES[variant]
         self._pictures = 0
 
@@ -149,30 +149,28 @@ class Renderer:
         return self._contrast(mi, payload) if isinstance(payload, Contrast) else self._survey(mi, payload)
 
     def _expose(self, mi: Any, take: Take) -> Light:
-        colour = _light(mi, take)
-        albedo, detail = self._albedo(mi, take)
-        normals = _relief(mi, take, self.relief_samples) if self.relief_samples else None
-        clean = denoise(without_fireflies(colour), albedo, normals, blurred=take.aperture >= BLURRED)
-        return Light(clean, albedo, detail)
+        guide = self._guide(mi, take)
+        detail = None if take.detail is None else _detail(mi, take, take.detail)
+        return Light(_exposed(mi, take, guide), guide.albedo, detail)
 
-    def _albedo(self, mi: Any, take: Take) -> tuple[Floats, Floats | None]:
+    def _guide(self, mi: Any, take: Take) -> Guide:
         scene = coloured(mi, take.view, take.aperture, take.solids)
         albedo = _colours(mi, scene, take.view, take.aperture, self.guide_samples, take.seed)
-        if take.detail is None:
-            return albedo, None
-        return albedo, _colours(mi, scene, take.detail, 0.0, DETAIL_SAMPLES, take.seed)
+        return Guide(albedo, _relief(mi, take, self.relief_samples) if self.relief_samples else None)
 
     def _contrast(self, mi: Any, contrast: Contrast) -> Light:
         few = max(1, round(contrast.take.samples * CONTRAST_SAMPLES))
         empty = self._empty(mi, contrast, few)
-        take = replace(contrast.take, detail=None)
-        light = without_fireflies(_light(mi, replace(take, samples=few)))
+        take = contrast.take
+        scene = lit(mi, take.view, take.aperture, take.solids, take.emitters)
+        light = without_fireflies(_light(mi, replace(take, samples=few), scene))
         colour, box = catalogue.added(empty, light, contrast.hidden)
         if box.width and box.height:
-            view = take.view.cropped(box.left, box.top, box.width, box.height)
-            colour = catalogue.set_in(colour, box, self._expose(mi, replace(take, view=view)).colour)
-        detail = None if contrast.bare.detail is None else self._albedo(mi, contrast.bare)[1]
-        return Light(colour, empty.albedo, detail)
+            window = replace(take, view=take.view.cropped(box.left, box.top, box.width, box.height))
+            guide = empty.guide.within(box, contrast.hidden)
+            colour = catalogue.set_in(colour, box, _exposed(mi, window, guide, scene))
+        bare = contrast.bare
+        return Light(colour, empty.guide.albedo, None if bare.detail is None else _detail(mi, bare, bare.detail))
 
     def _empty(self, mi: Any, contrast: Contrast, few: int) -> catalogue.Empty:
         bare = replace(contrast.bare, detail=None)
@@ -181,9 +179,10 @@ class Renderer:
         )
         if (kept := catalogue.read(contrast.folder, key)) is not None:
             return kept
-        light = self._expose(mi, replace(bare, samples=bare.samples * EMPTY_SAMPLES))
+        guide = self._guide(mi, bare)
+        colour = _exposed(mi, replace(bare, samples=bare.samples * EMPTY_SAMPLES), guide)
         first = without_fireflies(_light(mi, replace(bare, samples=few)))
-        empty = catalogue.Empty(light.colour, first, light.albedo)
+        empty = catalogue.Empty(colour, first, guide)
         catalogue.keep(contrast.folder, key, empty)
         return empty
 
@@ -202,10 +201,22 @@ def _give_memory_back() -> None:
     _LIBC.malloc_trim(0)
 
 
-def _light(mi: Any, take: Take) -> Floats:
-    """Linear light with its noise. What the scene holds of memory goes when this returns."""
-    scene = lit(mi, take.view, take.aperture, take.solids, take.emitters)
-    colour = mean_light(mi, scene, take.depth, take.samples, take.seed)
+def _exposed(mi: Any, take: Take, guide: Guide, scene: Any = None) -> Floats:
+    """Linear light without its noise."""
+    return denoise(without_fireflies(_light(mi, take, scene)), guide, blurred=take.aperture >= BLURRED)
+
+
+def _detail(mi: Any, take: Take, view: View) -> Floats:
+    scene = coloured(mi, view, 0.0, take.solids)
+    return _colours(mi, scene, view, 0.0, DETAIL_SAMPLES, take.seed)
+
+
+def _light(mi: Any, take: Take, scene: Any = None) -> Floats:
+    """Linear light with its noise, of a set that is lit already or else for this only: its memory goes when this returns."""
+    if scene is None:
+        scene = lit(mi, take.view, take.aperture, take.solids, take.emitters)
+    camera = mi.load_dict(sensor(mi, take.view, take.aperture))
+    colour = mean_light(mi, scene, take.depth, take.samples, take.seed, camera)
     if not np.isfinite(colour).any():
         raise JobError("the renderer returned no light at all")
     return colour
@@ -245,7 +256,7 @@ def _shape(mi: Any, scene: Any, survey: Survey) -> tuple[Floats, Floats]:
 def load(card: ModelCard, folder: Path, device: str) -> Renderer:  # noqa: ARG001 - the signature of all loaders
     """The renderer in the fastest variant that works here: cuda, llvm, scalar.
 
-    `card.options`: `variants` (which to try, in order), `guide_samples`. Raises ModelUnavailable when none works.
+    `card.options`: `variants` (which to try, in order). Raises ModelUnavailable when none works.
     """
     wanted = card.options.get("variants", list(VARIANTS))
     for variant in wanted:
@@ -255,7 +266,7 @@ def load(card: ModelCard, folder: Path, device: str) -> Renderer:  # noqa: ARG00
             continue
         trouble = _self_test(variant)
         if not trouble:
-            return Renderer(variant, int(card.options.get("guide_samples", 4)))
+            return Renderer(variant)
         log.warning("mitsuba variant %s does not work here: %s", variant, trouble)
     raise ModelUnavailable(f"no variant of Mitsuba works here (tried {', '.join(wanted)})")
 
