@@ -79,7 +79,10 @@ class Outbox:
 async def work(channel: socket.socket) -> None:
     """Serve jobs until the other end says Stop or is gone."""
     reader, writer = await asyncio.open_connection(sock=channel)
-    boot = await read_to_engine(reader)
+    try:
+        boot = await read_to_engine(reader)
+    except (OSError, asyncio.IncompleteReadError):  # the API process died while this one was starting
+        return
     if not isinstance(boot, Boot):
         raise TypeError(f"the first message must be Boot, not {type(boot).__name__}")
     logs.configure(level=boot.log_level, format=boot.log_format)

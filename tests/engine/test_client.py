@@ -1,10 +1,13 @@
-"""The API's handle on an engine process, at the moment that process dies."""
+"""The API's handle on an engine process, and the engine process's on the API, at the moment the other one dies."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import signal
+import socket
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -64,3 +67,12 @@ def test_a_job_may_be_cancelled_at_every_moment_of_an_engines_death(tmp_path: Pa
         await life
 
     asyncio.run(scenario())
+
+
+def test_an_engine_process_whose_server_dies_while_it_starts_leaves_without_a_word() -> None:
+    ours, theirs = socket.socketpair()
+    with theirs:
+        ours.close()
+        command = [sys.executable, "-m", "pergai.worker", str(theirs.fileno())]
+        ended = subprocess.run(command, pass_fds=[theirs.fileno()], capture_output=True, timeout=60, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, b"", b"")
