@@ -47,8 +47,8 @@ def denoise(colour: Floats, guide: Guide, *, blurred: bool = False) -> Floats:
     What the relief does to the light is divided out first and multiplied back afterwards (see `relief`). As a guide of the
     network its normals save a quarter as much.
 
-    `blurred` says that an open lens has made albedo and normals noisy too: their own noise is removed first, or a horizon out of
-    focus keeps the grain of the few looks that were taken at it, as if it were a texture.
+    `blurred` says that an open lens has made the albedo noisy too: its own noise is removed first, or a horizon out of focus
+    keeps the grain of the few looks that were taken at it, as if it were a texture.
 
     The network's own cast is taken out: over a neighbourhood the mean is that of the noisy light, in each colour.
 
@@ -60,8 +60,7 @@ def denoise(colour: Floats, guide: Guide, *, blurred: bool = False) -> Floats:
     with pyoidn.Device() as device:
         device.commit()
         if blurred:
-            albedo = _smoothed(device, pyoidn.OIDN_IMAGE_ALBEDO, albedo)
-            normals = None if normals is None else _smoothed(device, pyoidn.OIDN_IMAGE_NORMAL, normals)
+            albedo = _smoothed(device, albedo)
         shade = np.float32(1) if normals is None else shading(colour, albedo, normals)
         noisy = np.ascontiguousarray(colour / shade, np.float32)
         clean = np.empty_like(noisy)
@@ -93,13 +92,12 @@ def mean_around(light: Floats, pixels: int) -> Floats:
     return mean
 
 
-def _smoothed(device: Any, kind: str, guide: Floats) -> Floats:
+def _smoothed(device: Any, albedo: Floats) -> Floats:
     import pyoidn
 
-    noisy = np.ascontiguousarray(guide, np.float32)
-    smooth = np.empty_like(noisy)
+    smooth = np.empty_like(albedo)
     with pyoidn.Filter(device, pyoidn.OIDN_FILTER_TYPE_RT) as network:
-        network.set_image(kind, noisy, pyoidn.OIDN_FORMAT_FLOAT3)
+        network.set_image(pyoidn.OIDN_IMAGE_ALBEDO, albedo, pyoidn.OIDN_FORMAT_FLOAT3)
         network.set_image(pyoidn.OIDN_IMAGE_OUTPUT, smooth, pyoidn.OIDN_FORMAT_FLOAT3)
         network.set_quality(pyoidn.OIDN_QUALITY_FAST)
         network.commit()

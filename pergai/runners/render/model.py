@@ -33,8 +33,8 @@ Floats = npt.NDArray[np.float32]
 
 _LIBC = ctypes.CDLL(None)
 
-BLURRED = 0.06
-"""Radius of the lens, in units, from which on the guide of the denoiser is cleaned too."""
+BLURRED = {"cuda": 0.08, "llvm": 0.08, "scalar": 0.06}
+"""Radius of the lens, in units, from which on the looks at the albedo are too few, and their own noise is removed too."""
 VARIANTS = {"cuda": "cuda_ad_rgb", "llvm": "llvm_ad_rgb", "scalar": "scalar_rgb"}
 NEWEST_LLVM, OLDEST_LLVM = 22, 16
 """LLVM 15 crashes while it generates code, 14 is not understood."""
@@ -129,6 +129,7 @@ class Renderer:
         self.variant = variant
         self.guide_samples = GUIDE_SAMPLES[variant]
         self.relief_samples = RELIEF_SAMPLES[variant]
+        self.blurred = BLURRED[variant]
         self._pictures = 0
 
     def run(self, payloads: Sequence[Take | Contrast | Survey]) -> list[Light | Geometry]:
@@ -151,7 +152,12 @@ class Renderer:
     def _expose(self, mi: Any, take: Take) -> Light:
         guide = self._guide(mi, take)
         detail = None if take.detail is None else _detail(mi, take, take.detail)
-        return Light(_exposed(mi, take, guide), guide.albedo, detail)
+        return Light(self._exposed(mi, take, guide), guide.albedo, detail)
+
+    def _exposed(self, mi: Any, take: Take, guide: Guide, scene: Any = None) -> Floats:
+        """Linear light without its noise."""
+        noisy = without_fireflies(_light(mi, take, scene))
+        return denoise(noisy, guide, blurred=take.aperture >= self.blurred)
 
     def _guide(self, mi: Any, take: Take) -> Guide:
         scene = coloured(mi, take.view, take.aperture, take.solids)
@@ -168,7 +174,7 @@ class Renderer:
         if box.width and box.height:
             window = replace(take, view=take.view.cropped(box.left, box.top, box.width, box.height))
             guide = empty.guide.within(box, contrast.hidden)
-            colour = catalogue.set_in(colour, box, _exposed(mi, window, guide, scene))
+            colour = catalogue.set_in(colour, box, self._exposed(mi, window, guide, scene))
         bare = contrast.bare
         return Light(colour, empty.guide.albedo, None if bare.detail is None else _detail(mi, bare, bare.detail))
 
@@ -180,7 +186,7 @@ class Renderer:
         if (kept := catalogue.read(contrast.folder, key)) is not None:
             return kept
         guide = self._guide(mi, bare)
-        colour = _exposed(mi, replace(bare, samples=bare.samples * EMPTY_SAMPLES), guide)
+        colour = self._exposed(mi, replace(bare, samples=bare.samples * EMPTY_SAMPLES), guide)
         first = without_fireflies(_light(mi, replace(bare, samples=few)))
         empty = catalogue.Empty(colour, first, guide)
         catalogue.keep(contrast.folder, key, empty)
@@ -199,11 +205,6 @@ def _give_memory_back() -> None:
 
     drjit.flush_malloc_cache()
     _LIBC.malloc_trim(0)
-
-
-def _exposed(mi: Any, take: Take, guide: Guide, scene: Any = None) -> Floats:
-    """Linear light without its noise."""
-    return denoise(without_fireflies(_light(mi, take, scene)), guide, blurred=take.aperture >= BLURRED)
 
 
 def _detail(mi: Any, take: Take, view: View) -> Floats:
