@@ -130,7 +130,7 @@ def _floor(
 
     back = 9.0 if floor.depth > 9 else floor.depth
     near = g.ground((-4.5, 4.5), (-4.5, back), settled, 420)
-    beyond, points, lower = (settled, 300, 0.0) if floor.shape in terrain.ENDLESS else (None, 2, 0.02)
+    beyond, points, lower = (settled, 200, 0.0) if floor.shape in terrain.ENDLESS else (None, 2, 0.02)
     far = [] if floor.depth <= 9 else [g.ground((-60, 60), (back - 0.05, 60), beyond, points)]
     wide = [g.ground(x, (-4.5, back), beyond, points) for x in ((-60, -4.45), (4.45, 60))]
     solids: list[Solid] = [(g.moved(near, (0, 0, -lift)), look)]
