@@ -32,7 +32,7 @@ from drills import Done, bent_urls, broken_uploads, kills, poison, power_loss, r
 from server import Server  # noqa: E402
 from studio import open_studio  # noqa: E402
 
-JOBS, STRIKES = 50, 10
+STRIKES = 30
 """Of one server's life in the kill drill."""
 STATES_OF_A_DAY = 2000
 
@@ -46,8 +46,7 @@ def _kills(count: int, chance: random.Random, done: Done) -> Found:
         with Server() as server:
             studio = open_studio(server)
             strikes = min(STRIKES, count - number * STRIKES)
-            kill = kills.KILLS[number % len(kills.KILLS)]
-            found += kills.keep_promises_through_kills(studio, kill, jobs=JOBS, kills=strikes, chance=chance, done=done)
+            found += kills.keep_promises_through_kills(studio, kills=strikes, chance=chance, done=done)
             found["jobs"] += len(studio.promised)
     return dict(sorted(found.items()))
 

@@ -1,6 +1,6 @@
 """The running server against its own OpenAPI document: no 5xx, and every answer is one that the document describes.
 
-Schemathesis makes the requests, valid and invalid ones. `PERGAI_TEST_CASES` makes more of them (default 1,000 in all).
+Schemathesis makes the requests, valid and invalid ones. `PERGAI_TEST_CASES` makes more of them (default 2,000 in all).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from schemathesis.schemas import APIOperation
 from server import Server
 from shop import PRODUCT, Shop, furnish, made
 
-CASES = int(os.environ.get("PERGAI_TEST_CASES", "1000"))
+CASES = int(os.environ.get("PERGAI_TEST_CASES", "2000"))
 CHECKS = [
     checks.not_a_server_error,
     checks.status_code_conformance,

@@ -20,37 +20,30 @@ SLOTS = 4
 
 
 class Disturbances(threading.Thread):
-    """So many of each kind, in a random order, in the background. `counts` tells what came of them."""
+    """One after another in the background, until `finish`. `counts` tells what came of them."""
 
-    def __init__(
-        self, studio: Studio, chance: random.Random, *, cancellations: int, deletions: int, reruns: int, pauses: int
-    ) -> None:
+    def __init__(self, studio: Studio, chance: random.Random) -> None:
         super().__init__(daemon=True)
         self.counts: Counter[str] = Counter()
         self._studio = studio
         self._chance = chance
-        self._acts = [
-            *[self._cancel] * cancellations,
-            *[self._delete] * deletions,
-            *[self._rerun] * reruns,
-            *[self._pause] * pauses,
-        ]
-        chance.shuffle(self._acts)
+        self._acts = [*[self._cancel] * 6, *[self._delete] * 2, *[self._rerun] * 3, *[self._pause] * 3]
+        self._over = threading.Event()
         self._pauses: list[threading.Thread] = []
         self._failures: list[BaseException] = []
 
     def run(self) -> None:
         try:
-            for number, act in enumerate(self._acts):
+            while not self._over.wait(self._chance.uniform(0, 1)):
                 while len(self._studio.passing) < 2:
-                    self._studio.add_product(own_photo=number % 2 == 0)
-                time.sleep(self._chance.uniform(0, 0.3))
-                act()
+                    self._studio.add_product(own_photo=self._chance.random() < 0.5)
+                self._chance.choice(self._acts)()
         except BaseException as error:
             self._failures.append(error)
 
     def finish(self) -> None:
-        """Wait until all is done. Raises what a client met."""
+        """Wait until the last is over. Raises what a client met."""
+        self._over.set()
         self.join(2 * self._studio.patience_seconds)
         assert not self.is_alive()
         for pause in self._pauses:

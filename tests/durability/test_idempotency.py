@@ -13,7 +13,7 @@ from drills.races import different_requests, equal_requests
 from server import Server
 from studio import Studio, open_studio
 
-RACES = int(os.environ.get("PERGAI_TEST_RACES", "10"))
+RACES = int(os.environ.get("PERGAI_TEST_RACES", "40"))
 
 
 @pytest.fixture(scope="module")

@@ -8,17 +8,17 @@ import random
 import time
 
 import pytest
-from drills.kills import KILLS, Kill, keep_promises_through_kills
+from drills.kills import keep_promises_through_kills
 from studio import Orders, Studio
 
-JOBS = 50
-STRIKES = int(os.environ.get("PERGAI_TEST_KILLS", "6"))
+KILLS = int(os.environ.get("PERGAI_TEST_KILLS", "40"))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kill", KILLS)
-def test_every_promise_is_kept_through_kills_at_random_moments(kill: Kill, studio: Studio) -> None:
-    keep_promises_through_kills(studio, kill, jobs=JOBS, kills=STRIKES, chance=random.Random(kill.__name__))
+@pytest.mark.timeout(3600)
+def test_every_promise_is_kept_through_kills_at_random_moments(studio: Studio) -> None:
+    met = keep_promises_through_kills(studio, kills=KILLS, chance=random.Random())
+    assert met["kills with jobs inside"] >= KILLS / 2
 
 
 @pytest.mark.slow

@@ -47,7 +47,7 @@ def test_a_place_in_the_engine_that_a_cancelled_job_keeps_is_found() -> None:
         studio = open_studio(server)
         studio.patience_seconds = 10
         with pytest.raises(AssertionError, match="jobs that have ended are still in the engine"):
-            keep_promises_through_kills(studio, kill_engine, jobs=6, kills=0, chance=random.Random(7))
+            keep_promises_through_kills(studio, kills=0, chance=random.Random(7))
 
 
 @pytest.mark.slow
