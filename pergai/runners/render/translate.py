@@ -50,7 +50,7 @@ def lit(
             glow = {"type": "rgb", "value": list(surface.glow)}
             shine = {"radiance": glow, "sampling_weight": least + _power(mesh, surface)}
         scene[f"solid{i}"] = _mesh(mi, f"solid{i}", mesh, surface, _real(mi, surface.bsdf), shine)
-    for i, emitter in enumerate(emitters):
+    for i, emitter in reversed(tuple(enumerate(emitters))):
         scene[f"emitter{i}"] = _lamp(mi, _real(mi, _weighed(emitter, least + _weight(emitter))))
     return mi.load_dict(scene)
 
