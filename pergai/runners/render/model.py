@@ -24,7 +24,7 @@ from pergai.errors import JobError, ModelUnavailable
 from pergai.runners.render import catalogue
 from pergai.runners.render.camera import View
 from pergai.runners.render.denoise import Guide, denoise, without_fireflies
-from pergai.runners.render.paths import mean_light
+from pergai.runners.render.trace import mean_light
 from pergai.runners.render.translate import Solid, coloured, in_relief, lit, sensor
 
 log = logging.getLogger(__name__)
