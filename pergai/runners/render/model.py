@@ -180,9 +180,8 @@ class Renderer:
 
     def _empty(self, mi: Any, contrast: Contrast, few: int) -> catalogue.Empty:
         bare = replace(contrast.bare, detail=None)
-        key = catalogue.fingerprint(
-            mi.__version__, self.variant, self.guide_samples, self.relief_samples, EMPTY_SAMPLES, few, bare
-        )
+        how = (mi.__version__, self.variant, self.guide_samples, self.relief_samples, EMPTY_SAMPLES, few)
+        key = catalogue.fingerprint(catalogue.VERSION, *how, bare)
         if (kept := catalogue.read(contrast.folder, key)) is not None:
             return kept
         guide = self._guide(mi, bare)
