@@ -96,13 +96,7 @@ class Found:
 def in_process(bench: Bench, sizes: Sizes, weights: Path | None, device: str, folder: Path, found: Found) -> None:
     """All rows of one model that need no server; leaves it saved in `folder` for those that do."""
     name, row = sizes.model, bench.row
-    tiny = "small-xl" if "xl" in name else "small"
-    # float32 at small sizes: the pictures must be the same but for the order of summation.
-    row(
-        f"{name}: same pictures as stock, float32",
-        40,
-        lambda: gpu_engine.correctness(build(tiny, torch.float32, device), torch.float32, 64, 2 if found.smoke else 4),
-    )
+    same_pictures(bench, sizes, device, found.smoke)
     made: list[Any] = []
 
     def make() -> str:
@@ -206,8 +200,31 @@ def switches(bench: Bench, sizes: Sizes, weights: Path | None, device: str, smok
     made: list[Any] = []
     row = f"{sizes.model}: weights for the switches"
     if bench.row(row, 60, lambda: made.append(pipeline_of(sizes, weights, sizes.fast, device)) or "there", always=True):
-        bench.row(f"{sizes.model}: LoRAs in turn", 60, lambda: gpu_loras.in_turn(made[0][0], sizes, smoke))
-        gpu_switches.rows(bench, made[0][0], sizes, smoke)
+        gpu_switches.rows(bench, made.pop()[0], sizes, smoke)
+        clear()
+    row = f"{sizes.model}: LoRAs in turn"
+    bench.row(row, 60, lambda: gpu_loras.in_turn(pipeline_of(sizes, weights, sizes.fast, device)[0], sizes, smoke))
+
+
+def same_pictures(bench: Bench, sizes: Sizes, device: str, smoke: bool) -> None:
+    """In float32 at small sizes: the pictures must be the same but for the order of summation."""
+    tiny = "small-xl" if "xl" in sizes.model else "small"
+    bench.row(
+        f"{sizes.model}: same pictures as stock, float32",
+        40,
+        lambda: gpu_engine.correctness(build(tiny, torch.float32, device), torch.float32, 64, 2 if smoke else 4),
+    )
+
+
+def only_switches(bench: Bench, weights: Path | None, smoke: bool) -> None:
+    """What is left out of a whole run for lack of time; the larger model first."""
+    device = "cpu" if smoke else "cuda"
+    plans = SMOKE if smoke else REAL
+    for sizes in plans:
+        same_pictures(bench, sizes, device, smoke)
+    for sizes in reversed(plans):
+        switches(bench, sizes, weights, device, smoke)
+        clear()
 
 
 def run(bench: Bench, weights: Path | None, smoke: bool) -> None:
@@ -240,6 +257,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/gpu.json"))
     parser.add_argument("--seconds", type=float, default=500)
     parser.add_argument("--resume", action="store_true", help="go on after a row that ended the process")
+    parser.add_argument("--switches", action="store_true", help="only the same pictures, and every switch by itself")
     parser.add_argument("--smoke", action="store_true", help="tiny nets on a CPU: does every row run?")
     options = parser.parse_args()
     if not options.smoke and not torch.cuda.is_available():
@@ -257,7 +275,7 @@ def main() -> None:
         patience=5.0 if options.smoke else 1.0,
         after=clear,
     )
-    run(bench, options.weights, options.smoke)
+    (only_switches if options.switches else run)(bench, options.weights, options.smoke)
     bench.write()
     failed = [name for name, one in bench.results.items() if isinstance(one, dict) and "error" in one]
     print(f"written to {options.out}; {len(bench.results) - len(failed)} rows, failed: {', '.join(failed) or 'none'}")

@@ -27,15 +27,18 @@ class Switch:
 
 PLAIN = Switch(budget=30)
 SWITCHES = {
-    "channels_last off": Switch(budget=25, card={"channels_last": False}),
-    "attention flash": Switch(budget=25, card={"attention": "flash"}),
     "attention cudnn": Switch(budget=25, card={"attention": "cudnn"}),
-    "attention efficient": Switch(budget=25, card={"attention": "efficient"}),
+    "compile": Switch(budget=100, card={"compile": "default"}),
+    "compile, attention cudnn, compile_vae": Switch(
+        budget=120, card={"compile": "default", "attention": "cudnn", "compile_vae": "default"}
+    ),
     "graphs": Switch(budget=30, card={"graphs": True}),
+    "attention flash": Switch(budget=25, card={"attention": "flash"}),
+    "attention efficient": Switch(budget=25, card={"attention": "efficient"}),
+    "channels_last off": Switch(budget=25, card={"channels_last": False}),
     "deep_cache 3": Switch(budget=25, asked={"deep_cache": 3}),
     "gate 0.4": Switch(budget=25, asked={"gate": 0.4}),
     "compile_vae": Switch(budget=60, card={"compile_vae": "default"}),
-    "compile": Switch(budget=100, card={"compile": "default"}),
     "fp8": Switch(budget=30, card={"fp8": True}),
 }
 """In this order: the last one changes the weights."""
