@@ -138,7 +138,7 @@ def whole_float32() -> Iterator[None]:
 @whole_float32()
 def correctness(pipeline: Any, dtype: torch.dtype, side: int, steps: int = 4) -> dict[str, Any]:
     """Largest difference to stock in 1/255: each sampler alone, then all of them in one batch."""
-    model = engine(pipeline, dtype, 12, channels_last=False)
+    model = engine(pipeline, dtype, 12)
     alone: dict[str, int] = {}
     pictures: dict[str, np.ndarray] = {}
     for name in schedulers.SCHEDULERS:

@@ -35,7 +35,7 @@ SWITCHES = {
     "graphs": Switch(budget=30, card={"graphs": True}),
     "attention flash": Switch(budget=25, card={"attention": "flash"}),
     "attention efficient": Switch(budget=25, card={"attention": "efficient"}),
-    "channels_last off": Switch(budget=25, card={"channels_last": False}),
+    "channels_last": Switch(budget=25, card={"channels_last": True}),
     "deep_cache 3": Switch(budget=25, asked={"deep_cache": 3}),
     "gate 0.4": Switch(budget=25, asked={"gate": 0.4}),
     "compile_vae": Switch(budget=60, card={"compile_vae": "default"}),

@@ -1,4 +1,4 @@
-"""Ways to run a model faster, each a switch of its card, none on by itself but `channels_last` on a GPU.
+"""Ways to run a model faster, each a switch of its card, none on by itself.
 
 `compile`, `graphs`, `attention`, `channels_last` and `compile_vae` leave the picture as it is but for rounding; `fp8` keeps the
 UNet's weights in 8 bits and loses a little. A way that fails is left with a warning, and the plain model goes on.
@@ -67,7 +67,7 @@ def ways(card: ModelCard, pipeline: Any, dtype: torch.dtype) -> Ways:
     there is none of.
     """
     options = card.options
-    if options.get("channels_last", torch.device(pipeline.device).type == "cuda"):
+    if options.get("channels_last", False):  # on an H200 SDXL is an eighth faster without
         pipeline.unet.to(memory_format=torch.channels_last)
         pipeline.vae.to(memory_format=torch.channels_last)
     if options.get("fp8", False):

@@ -77,12 +77,12 @@ def hint_tensor(hint: RGB) -> Tensor:
 
 
 def load(card: ModelCard, folder: Path, device: str) -> ControlNet:
-    """Family `controlnet`: a ControlNetModel in diffusers' format. Options: `dtype`, `variant`, `channels_last` (on by default
-    on a GPU). Raises ModelUnavailable or CardError."""
+    """Family `controlnet`: a ControlNetModel in diffusers' format. Options: `dtype`, `variant`, `channels_last` (off by
+    default, as of the model that it guides). Raises ModelUnavailable or CardError."""
     import diffusers
 
     net = load_part(diffusers.ControlNetModel, card, folder, device).eval()
-    if card.options.get("channels_last", device.startswith("cuda")):
+    if card.options.get("channels_last", False):
         net.to(memory_format=torch.channels_last)
     return ControlNet(net)
 
