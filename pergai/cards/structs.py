@@ -171,7 +171,9 @@ class PresetCard(Card, frozen=True, kw_only=True):
     source: str
     """Address of the page where the shop publishes its rules."""
     checked: bool | date = False
-    """The day this card was last compared with that page; false: never, its numbers are from memory."""
+    """The day this card was last compared with the shop's rules; false: never, its numbers are from memory."""
+    compared_with: tuple[Annotated[str, msgspec.Meta(pattern="^https://")], ...] = ()
+    """Pages it was compared with, where that was not `source` alone: others of the shop, or two or more that are not."""
     order: int = 100
     """Place in the list of presets."""
     width: Annotated[int, msgspec.Meta(ge=64, le=8192)]
@@ -181,6 +183,8 @@ class PresetCard(Card, frozen=True, kw_only=True):
     """The product's share of the frame: of its height or of its width, whichever is the tighter."""
     scene: str = ""
     """Id of a scene card, for a request that names none; "" leaves the choice to the request."""
+    shadow: Literal["auto", "none", "soft", "hard"] = "auto"
+    """Of a scene; "auto" leaves it to the scene."""
     background: Annotated[str, msgspec.Meta(pattern="^(#[0-9a-f]{6})?$")] = ""
     """Of a cut-out: "#rrggbb"; "" leaves it transparent."""
     format: Literal["png", "jpeg", "webp", "avif", "tiff"] = "jpeg"

@@ -161,6 +161,7 @@ def _with_preset(asked: Mapping[str, Any], preset: PresetCard | None) -> dict[st
         "aspect_ratio": asked.get("aspect_ratio") or f"{preset.width}:{preset.height}",
         "resolution": asked.get("resolution") or f"{preset.width}x{preset.height}",
         "placement": {**placement, **own},
+        "shadow": preset.shadow if asked.get("shadow") in (None, "auto") else asked["shadow"],
     }
 
 

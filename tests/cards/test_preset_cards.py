@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -32,10 +33,23 @@ def write(home: Home, text: str, name: str = "ours") -> None:
 
 def test_every_preset_says_where_its_rules_stand_and_when_they_were_compared() -> None:
     presets = load_catalogue().presets
-    assert {"amazon", "ebay", "etsy", "google-merchant", "shopify"} <= set(presets)
+    assert {"amazon", "ebay", "etsy", "google-merchant", "shopify", "walmart", "zalando", "bol"} <= set(presets)
     assert all(preset.source.startswith("https://") for preset in presets.values())
     texts = [path.read_text() for path in packaged("configs").glob("presets/*.toml")]
     assert all("\nchecked = " in text for text in texts), "nobody can forget to say it"
+
+
+def test_pages_of_others_count_when_two_of_them_agree() -> None:
+    for preset in load_catalogue().presets.values():
+        own = _owner(preset.source)
+        others = {_owner(page) for page in preset.compared_with} - {own}
+        assert len(others) != 1, f"{preset.id}: one page of others proves nothing"
+        assert not preset.compared_with or preset.checked, f"{preset.id}: compared, and no day said"
+
+
+def _owner(page: str) -> str:
+    """The name before `.com`, `.de` or `.com.ar`: one shop has many hosts."""
+    return (urlsplit(page).hostname or "").removesuffix(".ar").split(".")[-2]
 
 
 def test_a_preset_that_was_compared_says_on_which_day(home: Home) -> None:
@@ -63,6 +77,8 @@ def test_a_studios_own_preset_joins_and_replaces(home: Home) -> None:
         (OWN + 'background = "mauve"', "background"),
         (OWN.replace("0.7", "1.7"), "fill"),
         (OWN + 'checked = "yes"', "checked"),
+        (OWN + 'compared_with = ["a friend"]', "compared_with"),
+        (OWN + 'shadow = "long"', "shadow"),
         (OWN + "colour = 1", "colour"),
     ],
 )

@@ -41,6 +41,8 @@ def test_the_list_says_what_each_shop_asks_and_where_it_says_so(shop: Shop) -> N
     assert amazon["fill"] >= 0.85
     assert presets["google-merchant"]["maxBytes"] == 16_000_000
     assert all(preset["source"].startswith("https://") for preset in presets.values())
+    assert len(amazon["comparedWith"]) >= 2, "its own page is for sellers"
+    assert presets["bol"]["shadow"] == "none"
     assert all(preset["checked"] is False or len(preset["checked"]) == 10 for preset in presets.values())
 
 
@@ -75,6 +77,17 @@ def test_a_preset_and_a_shadow_go_together(shop: Shop) -> None:
     assert shadow.sum() > 500
     assert record["model"] == "u2netp+mitsuba"
     assert record["fidelity"]["maxDifference"] == 0
+
+
+def test_a_shop_that_wants_no_shadow_gets_none(shop: Shop) -> None:
+    body = {"preset": "bol", "resolution": "300x300", "format": "png"}
+    bare, own = ended(shop, "/generations", **body), ended(shop, "/generations", **body, shadow="hard")
+
+    left, top, right, bottom = bare["details"]["placement"]["box"]
+    beside = np.ones((300, 300), np.bool_)
+    beside[top:bottom, left:right] = False
+    assert (np.asarray(picture(bare).convert("RGB"))[beside] == 255).all()
+    assert (np.asarray(picture(own).convert("RGB"))[beside] < 250).any(), "a request's own shadow wins"
 
 
 def test_a_scene_takes_the_presets_set_shape_and_product_size(shop: Shop) -> None:
