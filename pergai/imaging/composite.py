@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import reduce
 from typing import TypeVar
 
 import numpy as np
@@ -10,13 +11,18 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from pergai.imaging.colour import to_16_bits
-from pergai.imaging.picture import RGB, Alpha, Deep, Matte
+from pergai.imaging.picture import RGB, Alpha, Deep, FloatPlane, Matte
 from pergai.imaging.placement import Box, Placed
+from pergai.imaging.planes import picked, whole
 
 _Colours = TypeVar("_Colours", RGB, Deep)
 
 FloatColours = npt.NDArray[np.float32]
 """(height, width, 3), sRGB, 0-1."""
+
+_Indices = npt.NDArray[np.intp]
+_Planes = npt.NDArray[np.float32]
+"""(channels, height, width): plane by plane, numpy's loops run along a row instead of over three channels."""
 
 
 def over(foreground: RGB, alpha: Alpha, background: RGB) -> RGB:
@@ -24,10 +30,12 @@ def over(foreground: RGB, alpha: Alpha, background: RGB) -> RGB:
 
     Where alpha is 255 the result equals the foreground exactly, where it is 0 the background.
     """
-    result: RGB = np.where((alpha == 255)[..., None], foreground, background)
+    result = np.array(background, order="C")
+    np.copyto(whole(result), whole(np.ascontiguousarray(foreground)), where=alpha == 255)
     edge = (alpha > 0) & (alpha < 255)  # few pixels, and only there is anything to reckon
     cover = alpha[edge].astype(np.float32)[:, None] / 255
-    result[edge] = np.rint(foreground[edge] * cover + background[edge] * (1 - cover)).astype(np.uint8)
+    mixed = np.rint(picked(foreground, edge) * cover + picked(result, edge) * (1 - cover))
+    whole(result)[edge] = whole(mixed.astype(np.uint8))
     return result
 
 
@@ -81,22 +89,36 @@ def _mixed(top: _Colours, below: _Colours, share: FloatColours) -> _Colours:
 
 def inside(alpha: Alpha, margin: int = 2) -> npt.NDArray[np.bool_]:
     """Where the product is solid, `margin` pixels away from anything that is not."""
-    solid = alpha == 255
-    if margin <= 0 or not solid.any():
-        return np.asarray(solid, np.bool_)
-    eroded = ndimage.binary_erosion(solid, np.ones((3, 3), bool), iterations=margin)
-    return np.asarray(eroded, np.bool_)
+    height, width = alpha.shape
+    solid = np.pad(alpha == 255, margin)
+    # An erosion by a square, one axis after the other: ten times as fast as SciPy's.
+    solid = reduce(np.logical_and, (solid[shift : shift + height] for shift in range(2 * margin + 1)))
+    return reduce(np.logical_and, (solid[:, shift : shift + width] for shift in range(2 * margin + 1)))
 
 
-def fill_behind(picture: npt.NDArray[np.float32], hole: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
+def fill_behind(
+    picture: npt.NDArray[np.float32], hole: npt.NDArray[np.bool_], seen: npt.NDArray[np.bool_] | None = None
+) -> npt.NDArray[np.float32]:
     """Continue a picture (height, width, channels) smoothly into a hole: each pixel of the hole takes a mean of the
-    nearest known pixels, the nearer the stronger (push-pull pyramid)."""
+    nearest known pixels, the nearer the stronger (push-pull pyramid).
+
+    `seen` (height, width): where anybody will look, if that is little of the hole; the rest of it is left as it is.
+    """
     if not hole.any():
         return picture
-    known = (~hole).astype(np.float32)[..., None]
-    weighted = np.asarray(picture * known, np.float32)
-    filled = _from_coarser(weighted, known) if min(hole.shape) > 1 else weighted
-    return np.where(hole[..., None], filled, picture).astype(np.float32, copy=False)
+    height, width = hole.shape
+    known = (~hole).astype(np.float32)
+    weighted = np.multiply(np.moveaxis(picture, -1, 0), known, order="C", dtype=np.float32)
+    if min(height, width) <= 1:
+        return np.moveaxis(weighted, 0, -1)
+    coarser, result = _coarser(weighted, known), np.array(picture, np.float32)
+    if seen is not None:
+        rows, columns = np.nonzero(hole & seen)
+        result[rows, columns] = _doubled_at(coarser, rows, columns)
+        return result
+    for channel, plane in enumerate(_doubled(coarser)):
+        np.copyto(result[..., channel], plane[:height, :width], where=hole)
+    return result
 
 
 SHADOW = 0.6
@@ -127,30 +149,43 @@ def continue_behind(
     return filled
 
 
-def _pull(weighted: npt.NDArray[np.float32], weight: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+def _coarser(weighted: _Planes, weight: FloatPlane) -> _Planes:
+    """The picture at half its size, filled."""
+    height, width = weight.shape
+    pad = ((0, height % 2), (0, width % 2))
+    small, small_weight = _halved(np.pad(weighted, ((0, 0), *pad))), _halved(np.pad(weight, pad))
+    scale = np.minimum(small_weight, 1) / np.maximum(small_weight, 1e-6)
+    return _pull(np.asarray(small * scale, np.float32), np.asarray(small_weight * scale, np.float32))
+
+
+def _pull(weighted: _Planes, weight: FloatPlane) -> _Planes:
+    height, width = weight.shape
     mean = np.asarray(weighted / np.maximum(weight, 1e-6), np.float32)
-    if weight.min() > 0 or min(weight.shape[:2]) <= 1:
+    if weight.min() > 0 or min(height, width) <= 1:
         return mean
     share = np.minimum(weight, 1)
-    return np.asarray(mean * share + _from_coarser(weighted, weight) * (1 - share), np.float32)
+    below = _doubled(_coarser(weighted, weight))[:, :height, :width]
+    return np.asarray(mean * share + below * (1 - share), np.float32)
 
 
-def _from_coarser(weighted: npt.NDArray[np.float32], weight: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Half the picture, filled, at the size of the whole."""
-    height, width = weight.shape[:2]
-    pad = ((0, height % 2), (0, width % 2), (0, 0))
-    small_colour = _halved(np.pad(weighted, pad))
-    small_weight = _halved(np.pad(weight, pad))
-    scale = np.minimum(small_weight, 1) / np.maximum(small_weight, 1e-6)
-    coarse = _pull(np.asarray(small_colour * scale, np.float32), np.asarray(small_weight * scale, np.float32))
-    return _doubled(coarse)[:height, :width]
+def _halved(planes: _Planes) -> _Planes:
+    upper, lower = planes[..., 0::2, :], planes[..., 1::2, :]
+    return upper[..., 0::2] + lower[..., 0::2] + upper[..., 1::2] + lower[..., 1::2]
 
 
-def _halved(plane: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    return np.asarray(plane[0::2, 0::2] + plane[1::2, 0::2] + plane[0::2, 1::2] + plane[1::2, 1::2], np.float32)
-
-
-def _doubled(plane: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    big = plane.repeat(2, axis=0).repeat(2, axis=1)
-    smooth: npt.NDArray[np.float32] = ndimage.uniform_filter(big, size=(3, 3, 1), mode="nearest")
+def _doubled(planes: _Planes) -> _Planes:
+    big = planes.repeat(2, axis=1).repeat(2, axis=2)
+    smooth: _Planes = ndimage.uniform_filter(big, size=(1, 3, 3), mode="nearest")
     return smooth
+
+
+def _doubled_at(planes: _Planes, rows: _Indices, columns: _Indices) -> npt.NDArray[np.float32]:
+    """(n, channels): what `_doubled` has at these pixels, written out."""
+    _, height, width = planes.shape
+    down, across = (
+        [np.clip((indices + step) // 2, 0, side - 1) for step in (-1, 0, 1)]
+        for indices, side in ((rows, height), (columns, width))
+    )
+    tall = [np.stack([planes[:, y, x] for y in down]).sum(axis=0, dtype=np.float64) / 3 for x in across]
+    means = np.stack(tall).astype(np.float32).sum(axis=0, dtype=np.float64) / 3
+    return np.asarray(means.T, np.float32)

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from pergai.errors import ProductAltered
 from pergai.imaging.picture import RGB
+from pergai.imaging.planes import picked
 
 
 class Receipt(NamedTuple):
@@ -49,10 +50,11 @@ def receipt(reference: RGB, where: npt.NDArray[np.bool_], pixels: RGB) -> Receip
             f"the result is {pixels.shape[1]}×{pixels.shape[0]}, the placed source "
             f"{reference.shape[1]}×{reference.shape[0]}"
         )
-    difference = np.abs(pixels[where].astype(np.int16) - reference[where].astype(np.int16))
-    if not difference.size:
+    one, other = picked(pixels, where), picked(reference, where)
+    if not one.size:
         return Receipt(0, 0.0, 0)
-    return Receipt(int(difference.max()), float(difference.mean()), int(np.count_nonzero(where)))
+    difference = np.maximum(one, other) - np.minimum(one, other)
+    return Receipt(int(difference.max()), float(difference.mean()), len(difference))
 
 
 def require(found: Receipt, limit: Limit) -> None:

@@ -11,6 +11,7 @@ from PIL import Image
 
 from pergai.imaging.colour import to_8_bits
 from pergai.imaging.picture import RGB, Alpha, Deep, Matte
+from pergai.imaging.planes import blacken
 
 _Colours = TypeVar("_Colours", RGB, Deep)
 
@@ -100,13 +101,13 @@ def place(matte: Matte, width: int, height: int, spot: Spot, deep: Deep | None =
     if y0 < y1 and x0 < x1:
         canvas[y0:y1, x0:x1] = foreground[y0 - top : y1 - top, x0 - left : x1 - left]
         cover[y0:y1, x0:x1] = alpha[y0 - top : y1 - top, x0 - left : x1 - left]
-    canvas[cover == 0] = 0
+    blacken(canvas, cover == 0)
     wide: Deep | None = None
     if deep is not None:
         fine, _ = _resized(deep, matte.alpha, box, scale)
         wide = np.zeros((height, width, 3), np.uint16)
         wide[y0:y1, x0:x1] = fine[y0 - top : y1 - top, x0 - left : x1 - left]
-        wide[cover == 0] = 0
+        blacken(wide, cover == 0)
         canvas = to_8_bits(wide)
     return Placed(canvas, cover, Box(left, top, left + w, top + h), scale, wide)
 

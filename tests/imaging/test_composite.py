@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from pergai.imaging.composite import continue_behind, fill_behind, inside, over
 
@@ -28,6 +29,9 @@ def test_inside_keeps_its_distance_from_everything_that_is_not_solid() -> None:
     where = inside(alpha, margin=2)
     assert not where[8:13, 8:13].any()
     assert where[7, 10]
+    assert not where[:2].any()
+    assert not where[:, -2:].any()
+    assert where.sum() == 17 * 17 - 25
 
 
 def test_a_hole_is_filled_with_its_surroundings_and_nothing_else_changes() -> None:
@@ -41,6 +45,16 @@ def test_a_hole_is_filled_with_its_surroundings_and_nothing_else_changes() -> No
     assert np.array_equal(filled[~hole], picture[~hole])
     assert filled[hole].max() <= 1.0
     assert np.abs(filled - picture)[:, 18:22].max() < 0.1
+
+
+@pytest.mark.parametrize("size", [(64, 64), (37, 53), (2, 9)])
+def test_what_is_looked_at_of_a_hole_is_as_if_all_of_it_were_filled(size: tuple[int, int]) -> None:
+    random = np.random.default_rng(2)
+    picture = random.integers(0, 256, (*size, 3)).astype(np.float32)
+    hole, seen = random.random(size) < 0.6, random.random(size) < 0.2
+    filled = fill_behind(picture, hole, seen)
+    assert np.array_equal(filled[seen], fill_behind(picture, hole)[seen])
+    assert np.array_equal(filled[~seen], picture[~seen])
 
 
 def test_a_picture_without_a_hole_comes_back_as_it_is() -> None:

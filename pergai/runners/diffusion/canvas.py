@@ -12,9 +12,11 @@ from scipy import ndimage
 from pergai.imaging.composite import fill_behind, inside, over
 from pergai.imaging.picture import RGB, FloatPlane
 from pergai.imaging.placement import Placed
+from pergai.imaging.planes import picked
 
 Bytes = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
+Mask = npt.NDArray[np.bool_]
 
 SHIFT = 8.0
 """Levels of 255 that a model's colours are moved by at most to meet the source's."""
@@ -67,14 +69,30 @@ def develop(
 
     `painted` has the result's size; `blur`: how many of its pixels one painted pixel became.
     """
-    background = painted.astype(np.float32) + colour_shift(painted, placed)
+    height, width = placed.alpha.shape
+    background = painted.astype(np.float32, order="C")
+    background.reshape(height, -1)[:] += np.tile(colour_shift(painted, placed), width)  # rows, for NumPy's loops
     reach = max(1, blur)
     near = _around(placed.alpha, reach + SURROUNDINGS)
-    ghost = ndimage.binary_dilation(placed.alpha[near] > 0, iterations=reach)
-    background[near] = fill_behind(background[near], np.asarray(ghost, bool))
+    alpha = placed.alpha[near]
+    background[near] = fill_behind(background[near], _grown(alpha > 0, reach), seen=alpha < 255)
     if shadow != "none":
-        background *= contact_light(placed, shadow, view)[..., None]
+        light = contact_light(placed, shadow, view)
+        dimmed = (light < 1).any(axis=1)  # from the front only the rows about the foot
+        background[dimmed] *= light[dimmed][..., None]
     return over(placed.foreground, placed.alpha, _bytes(background))
+
+
+def _grown(mask: Mask, pixels: int) -> Mask:
+    """A dilation by so many steps up, down and sideways; SciPy's takes ten times as long."""
+    for _ in range(pixels):
+        wider = mask.copy()
+        wider[1:] |= mask[:-1]
+        wider[:-1] |= mask[1:]
+        wider[:, 1:] |= mask[:, :-1]
+        wider[:, :-1] |= mask[:, 1:]
+        mask = wider
+    return mask
 
 
 def _around(alpha: Bytes, margin: int) -> tuple[slice, slice]:
@@ -93,8 +111,14 @@ def colour_shift(painted: RGB, placed: Placed) -> Floats:
     kept = inside(placed.alpha[near], 4)
     if kept.sum() < 64:
         return np.zeros(3, np.float32)
-    difference = placed.foreground[near][kept].astype(np.float32) - painted[near][kept]
-    return np.asarray(np.clip(np.median(difference, axis=0), -SHIFT, SHIFT), np.float32)
+    difference = picked(placed.foreground[near], kept).astype(np.int16) - picked(painted[near], kept)
+    return np.asarray(np.clip([_median(levels) for levels in difference.T], -SHIFT, SHIFT), np.float32)
+
+
+def _median(levels: npt.NDArray[np.int16]) -> float:
+    """Of differences of 8-bit levels, by counting them: five times as fast as NumPy's."""
+    places = [(levels.size + 1) // 2, levels.size // 2 + 1]  # the middle one twice, or the two beside the middle
+    return float(np.searchsorted(np.bincount(levels + 255).cumsum(), places).mean()) - 255
 
 
 def contact_light(placed: Placed, shadow: str, view: Literal["front", "three-quarter", "top"]) -> FloatPlane:
@@ -173,4 +197,6 @@ def _stretched(plane: Floats, size: tuple[int, int]) -> Floats:
 
 
 def _bytes(values: npt.NDArray[np.floating]) -> RGB:
-    return np.asarray(np.clip(np.rint(values), 0, 255), np.uint8)
+    rounded = np.rint(values)
+    np.clip(rounded, 0, 255, out=rounded)
+    return np.asarray(rounded, np.uint8)
