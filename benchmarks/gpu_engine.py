@@ -243,7 +243,8 @@ def beside_the_unet(model: StepModel, sizes: Sizes) -> dict[str, float]:
 
 
 def memory(model: StepModel, sizes: Sizes) -> dict[str, int]:
-    """Peak MiB with a full batch, decoding included: what a model card should state."""
+    """Peak MiB with a full batch, decoding included: a model card states that and a tenth more. What is reserved beyond it the
+    allocator keeps for later, and gives up before it fails; it and the device's own libraries serve all models of a process."""
     if not torch.cuda.is_available():
         finish(model, [request(sizes.side, steps=1)])
         return {}

@@ -21,6 +21,14 @@ from pergai.runners.diffusion.vae import PIXELS
 
 Fresh = Callable[..., StepModel]
 CARDS = load_catalogue().models
+UNETS = real.UNETS | {
+    "sd2": {
+        "cross_attention_dim": 1024,
+        "attention_head_dim": (5, 10, 20, 20),
+        "use_linear_projection": True,
+        "sample_size": 64,
+    }
+}
 
 
 @pytest.mark.parametrize("kind", ["sd9", "xl9"])
@@ -62,18 +70,20 @@ def test_memory_is_counted_while_it_is_alive() -> None:
     [
         ("sd15-inpainting", "sd15", 9, 512, 235),
         ("lcm-dreamshaper", "sd15", 4, 768, 235),
+        ("sd2-inpainting", "sd2", 9, 512, 649),
         ("sdxl-inpainting", "sdxl", 9, 1024, 1560),
         ("sdxl-turbo", "sdxl", 4, 512, 1560),
     ],
 )
-def test_what_a_card_states_holds_the_weights_and_the_largest_batch_at_their_real_size(
+def test_what_a_card_states_is_the_weights_and_the_largest_batch_at_their_real_size_and_a_tenth_more(
     id: str, size: str, channels: int, side: int, text_mib: int
 ) -> None:
-    """Of a GPU's memory its libraries take some more, for which a tenth is left."""
+    """A tenth for what libraries take beside the tensors; on an H200 the peaks were 0.2% (sd15) and 1.4% (sdxl) above the
+    count in bfloat16, and a model that states more than it needs drives others out."""
     rows, pictures, latents = 2 * CARDS[id].options["max_batch"], max(1, PIXELS // side**2), side // 8
     half = {"dtype": torch.float16, "device": "meta"}
     with torch.device("meta"):
-        unet = UNet2DConditionModel(in_channels=channels, out_channels=4, **real.UNETS[size]).half()
+        unet = UNet2DConditionModel(in_channels=channels, out_channels=4, **UNETS[size]).half()
         vae = autoencoder(torch.float32 if size == "sdxl" else torch.float16)
     more = {}
     if size == "sdxl":
@@ -89,7 +99,7 @@ def test_what_a_card_states_holds_the_weights_and_the_largest_batch_at_their_rea
     decode = peak_mib(lambda: vae.decode(torch.empty(pictures, 4, latents, latents, dtype=vae.dtype, device="meta")))
     encode = peak_mib(lambda: vae.encode(torch.empty(pictures, 3, side, side, dtype=vae.dtype, device="meta")))
     needed = weights_mib([unet, vae]) + text_mib + max(step, decode, encode)
-    assert needed * 1.1 < CARDS[id].memory_mib < needed * 2
+    assert needed * 1.1 < CARDS[id].memory_mib < needed * 1.11
 
 
 def autoencoder(dtype: torch.dtype) -> AutoencoderKL:
