@@ -84,13 +84,15 @@ def snow(noise: Noise, base: Field, dark: Field) -> Maps:
 
 
 def stone(noise: Noise, base: Field, dark: Field) -> Maps:
-    """Split slate or sandstone: layered, rough, with mineral flecks."""
-    layers = 0.55 * noise.cloud(0.25, 1.8, (0.5, 1.0)) + 0.35 * noise.cloud(0.04, 1.5) + 0.2 * noise.cloud(0.01, 1.3)
-    flecks = ramp(noise.cloud(0.004, 1.2), 2.2, 3.0)
-    colour = blend(base, dark, ramp(layers, -2.0, 2.2))
-    colour = blend(colour, np.minimum(base * 1.35, 1), flecks * 0.5) + noise.fine(0.9)[..., None] * 0.014
-    relief = 0.0024 * noise.cloud(0.12, 1.7) + 0.0006 * noise.cloud(0.015, 1.4)
-    return Maps(np.clip(colour, 0, 1), 0.62 + 0.15 * ramp(layers, -1, 1), relief.astype(np.float32))
+    """Split rock: cloudy, with grains of several minerals and hollows where flakes broke off."""
+    clouds = 0.5 * noise.cloud(0.3, 2.2, (0.5, 1.0)) + 0.3 * noise.cloud(0.05, 2.0)
+    grains, crystals = noise.fine(1.5), noise.fine(2.6)
+    colour = blend(base, dark, np.clip(0.42 + 0.2 * clouds + 0.11 * grains + 0.08 * crystals, 0, 1))
+    colour = blend(colour, np.minimum(base * 1.3, 1), ramp(noise.fine(1.8), 1.9, 2.7) * 0.6)
+    colour = blend(colour, dark * 0.6, ramp(noise.fine(1.8), 2.0, 2.8) * 0.6)
+    flakes = ramp(noise.cloud(0.07, 2.4, (1.0, 0.6)), -0.6, 0.9)
+    relief = 0.0018 * flakes + 0.0014 * noise.cloud(0.12, 2.2) + 0.00005 * grains
+    return Maps(np.clip(colour, 0, 1), 0.62 + 0.15 * ramp(clouds, -1, 1), relief.astype(np.float32))
 
 
 def asphalt(noise: Noise, base: Field, dark: Field) -> Maps:

@@ -3,7 +3,7 @@
 # ruff: noqa: ARG001 - every entry of the table has the same signature
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -23,9 +23,10 @@ def build(prop: Prop, random: Random) -> Mesh:
     maker = _MAKERS[prop.kind]
     if prop.count == 1:
         return g.moved(maker(prop, random), (*prop.at, prop.z), prop.heading)
-    copies = []
+    copies, taken = [], list[tuple[float, float]]()
     for _ in range(prop.count):
-        x, y = _spot(prop, random)
+        x, y = _spot(prop, random, taken)
+        taken.append((x, y))
         strewn = maker(prop, random)
         strewn = g.scaled(strewn, float(random.uniform(0.75, 1.2)))
         z = prop.z + float(random.random()) * prop.above
@@ -34,11 +35,13 @@ def build(prop: Prop, random: Random) -> Mesh:
     return g.join(copies)
 
 
-def _spot(prop: Prop, random: Random) -> tuple[float, float]:
+def _spot(prop: Prop, random: Random, taken: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    """A place off the product and, for stones, off those that lie there already: they would grow into each other."""
+    apart = 2.2 * prop.size[0] if prop.kind == "stones" else 0.0
     for _ in range(200):
         x = prop.at[0] + float(random.uniform(-1, 1)) * prop.spread[0]
         y = prop.at[1] + float(random.uniform(-1, 1)) * prop.spread[1]
-        if np.hypot(x, y) >= prop.clear:
+        if np.hypot(x, y) >= prop.clear and all(np.hypot(x - a, y - b) >= apart for a, b in taken):
             break
     return x, y
 

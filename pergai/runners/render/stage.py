@@ -123,6 +123,8 @@ def _floor(
 
     def settled(x: g.Array, y: g.Array) -> g.Array:
         """Flat under the products, or it would rise above their feet."""
+        if lift and floor.shape in terrain.LOW:
+            return height(x, y)
         outside = np.hypot(x - np.clip(x, -half, half), y - np.clip(y, front, behind))
         calm = np.clip((outside - 0.04) / 0.5, 0, 1)
         calm = calm * calm * (3 - 2 * calm)

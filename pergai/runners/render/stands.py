@@ -34,20 +34,21 @@ def build(stand: Stand, width: float, card: Card | None, random: Random) -> Mesh
 
 
 def _boulder(half: float, height: float, centre: float, random: Random) -> Mesh:
-    """A rock with a flat top at z = 0."""
-    n = 220
-    gx, gy = np.meshgrid(np.linspace(-1, 1, n), np.linspace(-1, 1, n))
-    rough, fine = waves(random, 10, 0.35, 1.1), waves(random, 16, 1.4, 4.0)
-    x32, y32 = gx.astype(np.float32), gy.astype(np.float32)
-    radius = np.hypot(gx, gy * 1.05) * (1 + 0.07 * rough(x32, y32))
-    wall = np.clip((radius - 0.72) / 0.2, 0, 1)
-    skirt = np.clip((radius - 0.9) / 0.1, 0, 1)  # its rim stays under water and sand
-    z = (
-        -height * (1.3 * wall**1.5 * (1 + 0.1 * fine(x32, y32)) + 0.4 * skirt)
-        + 0.006 * fine(y32, x32) * np.clip(radius - 0.5, 0, 0.2) * 5
-        - 0.002
-    )
-    span = half * 1.55
-    points = np.stack([gx * span, gy * span * 0.85 + centre, z], -1)
-    uv = np.stack([gx * span, gy * span * 0.85 + z], -1)
-    return g.sheet(points.astype(np.float32), uv.astype(np.float32))
+    """A split rock with a flat top at z = 0: planes cut its sides, each with a worn edge, and go on below the ground."""
+    reach = 1.6 * half
+    grid = np.linspace(-reach, reach, 300, dtype=np.float32)
+    x, y = np.meshgrid(grid, grid)
+    bent, fine = waves(random, 8, 0.4, 1.2), waves(random, 20, 2.0, 7.0)
+    across, along = x + 0.035 * half * bent(x, y), 1.15 * y + 0.035 * half * bent(y, x)
+    sides = 9
+    azimuths = 2 * np.pi * (np.arange(sides) + random.uniform(-0.35, 0.35, sides)) / sides
+    fall = np.zeros_like(x)
+    for azimuth in azimuths:
+        out = across * np.cos(azimuth) + along * np.sin(azimuth) - half * random.uniform(0.98, 1.16)
+        steep, worn = random.uniform(0.9, 3.5), random.uniform(0.04, 0.2) * height
+        side = np.where(out > 0, worn + steep * out, worn * np.clip(1 + out / (3 * worn), 0, 1) ** 2)
+        fall = np.maximum(fall, side)
+    rough = 0.05 * height * fine(x, y) * np.clip(fall / (0.3 * height), 0, 1)
+    z = -np.minimum(fall + rough, 1.5 * height) - 0.002
+    points = np.stack([x, y + centre, z], -1)
+    return g.sheet(points, np.stack([x - 0.6 * z, y + centre + z], -1))

@@ -99,13 +99,14 @@ def _cloth(random: Random, relief: float) -> Height:
 
 
 def _rings(random: Random, relief: float) -> Height:
-    """Rings on still water round what stands in it, dying away outward, over a hardly moving surface."""
-    swell = waves(random, 10, 0.5, 1.6)
+    """Rings on still water round what stands in it: short and steep near it, longer and lower outward, over a hardly moving
+    surface."""
+    swell = waves(random, 10, 0.2, 0.7)
 
     def height(x: Array, y: Array) -> Array:
-        r = np.hypot(x, y) * (1 + 0.015 * swell(x, y))
-        ring = np.sin(2 * np.pi * r / 0.17) * np.exp(-r / 1.1)
-        return np.asarray(relief * (0.0085 * ring + 0.0012 * swell(x, y)), np.float32)
+        r = np.hypot(x, y) * (1 + 0.01 * swell(x, y))
+        ring = np.sin(2 * np.pi * 4.6 * r**0.8) * np.exp(-r / 1.3)
+        return np.asarray(relief * (0.01 * ring + 0.002 * swell(x, y)), np.float32)
 
     return height
 
@@ -131,5 +132,7 @@ RELIEFS: dict[str, Callable[[Random, float], Height]] = {
     "cloth": _cloth,
 }
 """By a floor's `shape`; each takes a random generator and the `relief`, 1 as in nature."""
+LOW = frozenset({"rings"})
+"""Shapes too low to rise over a stand: under one they need not be level."""
 ENDLESS = frozenset({"dunes"})
 """Shapes that go on to the horizon; the others lie near the product, and beyond it is flat."""

@@ -34,10 +34,11 @@ Painter = Callable[[Noise, Field, Field], Maps]
 
 
 def water(noise: Noise, base: Field, dark: Field) -> Maps:
-    """Small crossing ripples on still water."""
-    waves = 0.7 * noise.cloud(0.09, 3.0, (0.5, 1.0)) + 0.3 * noise.cloud(0.03, 3.0)
+    """The breath of air on still water: long low waves, and a few short ones where it touches."""
+    touched = ramp(noise.cloud(0.3, 3.0), 0, 2)
+    waves = noise.cloud(0.16, 3.6, (0.6, 1.0)) + 0.12 * touched * noise.cloud(0.05, 3.4, (0.6, 1.0))
     flat = np.broadcast_to(base, (noise.size, noise.size, 3)).astype(np.float32)
-    return Maps(flat, np.full_like(waves, 0.03), (0.0014 * waves).astype(np.float32))
+    return Maps(flat, np.full_like(waves, 0.03), (0.0003 * waves).astype(np.float32))
 
 
 def brushed(noise: Noise, base: Field, dark: Field) -> Maps:
