@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,8 @@ from pergai.runners.diffusion.request import Painted, Request
 BY_NET = 1.5
 """Pictures are enlarged by a net from this factor on, if the pipeline has one."""
 TILE, MARGIN, BLEND, SCALE = 256, 8, 8, 4
+TELL_SECONDS = 0.1
+"""Between two words about a job's progress at least."""
 
 
 async def paint(desk: Desk, request: Request, begin: float, end: float) -> Painted:
@@ -27,13 +30,17 @@ async def paint(desk: Desk, request: Request, begin: float, end: float) -> Paint
     Raises UnsafePicture when the pipeline's safety checker, if it has one, refuses what was painted.
     """
     loop = asyncio.get_running_loop()
-    waiting = True
+    waiting, told_at = True, 0.0
 
     def show(fraction: float) -> None:
         if waiting:
             desk.progress(begin + (end - begin) * fraction, "diffuse")
 
     def report(fraction: float) -> None:
+        nonlocal told_at
+        if time.monotonic() - told_at < TELL_SECONDS:  # steps of a few milliseconds are not to wait for who is told of them
+            return
+        told_at = time.monotonic()
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is left to be told
             loop.call_soon_threadsafe(show, fraction)
 
