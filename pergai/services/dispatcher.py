@@ -122,14 +122,14 @@ class Dispatcher:
         if engine is None or hello is None or self.draining:
             return False
         async with self._database.read() as connection:
-            suspects = await queue.suspect_libraries(connection)
-            waiting = suspects or await queue.waiting_libraries(connection)
+            waiting = await queue.waiting_libraries(connection)
+            suspects = await queue.suspect_libraries(connection) if waiting else []
         if suspects and self._inside:
             return False  # a suspect runs alone: first let the engine run empty
         room = 1 if suspects else (self._jobs or hello.jobs) - len(self._inside)
         if room <= 0 or not waiting or any(row.crashes for row in self._inside.values()):
             return False
-        library = min(waiting, key=lambda name: self._last_served.get(name, 0))
+        library = min(suspects or waiting, key=lambda name: self._last_served.get(name, 0))
         share = max(1, room // len(waiting))
         self._turn += 1
         self._last_served[library] = self._turn
