@@ -215,10 +215,11 @@ def over_http(load: Load) -> dict[str, Any]:
             for number in range(1, load.rounds + 1):
                 bursts.append((paint(100 * number, BATCH), batch()))
             alone = batch()
-            before = _work(server.pid)
+            before = cpu_seconds(server.pid)
             steady = paint(10_000, BATCH * load.each) / load.each
             work = {
-                name: round((spent - before[name]) / BATCH / load.each, 4) for name, spent in _work(server.pid).items()
+                name: round((spent - before[name]) / BATCH / load.each, 4)
+                for name, spent in cpu_seconds(server.pid).items()
             }
             alone = (alone + batch()) / 2
     return {
@@ -235,7 +236,7 @@ def over_http(load: Load) -> dict[str, Any]:
     }
 
 
-def _work(pid: int) -> dict[str, float]:
+def cpu_seconds(pid: int) -> dict[str, float]:
     """CPU seconds so far of the server's two processes, and of this one, which is its clients."""
 
     def spent(process: psutil.Process) -> float:

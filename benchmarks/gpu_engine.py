@@ -19,6 +19,7 @@ import torch
 from PIL import Image
 
 from benchmarks.random_models import Size
+from benchmarks.served import WORDS
 from benchmarks.simulated import BATCH, arrivals, p95, step_seconds
 from pergai.cards.structs import HubSource, ModelCard
 from pergai.engine.core import UNFINISHED
@@ -74,7 +75,7 @@ def request(
     mask = np.full((side, side), 255, np.uint8)
     mask[side // 4 : side // 2, side // 4 : side // 2] = 0
     return Request(
-        image=pixels.astype(np.uint8), mask=mask, prompt="a red cup on a marble counter, soft light",
+        image=pixels.astype(np.uint8), mask=mask, prompt=WORDS,
         seed=seed, steps=steps, guidance=guidance, scheduler=scheduler, **more,
     )  # fmt: skip
 
@@ -198,6 +199,12 @@ def throughput(model: StepModel, sizes: Sizes, rival: float, steps: int | None =
         if sizes.model in UNET:
             found[str(batch)]["share of 790 TFLOP/s"] = share(sizes.model, speed, steps)
     return found
+
+
+def alone(model: StepModel, sizes: Sizes) -> dict[str, float]:
+    """One picture by itself, which what HTTP adds to an unloaded request is measured against."""
+    spent = [seconds_of(lambda s=s: finish(model, [request(sizes.side, seed=s, steps=sizes.steps)])) for s in range(6)]
+    return {"seconds": round(median(spent[1:]), 4)}
 
 
 def share(model: str, images_per_second: float, steps: int) -> float:

@@ -11,7 +11,7 @@ from time import perf_counter
 from typing import Any
 
 from benchmarks.gpu_engine import Sizes, share
-from benchmarks.served import Enlarger, Painter, Served
+from benchmarks.served import Account, Enlarger, Painter, Served
 
 X4PLUS = {"architecture": "RRDBNet", "features": 64, "growth": 32, "blocks": 23}
 X4TINY = {"architecture": "RRDBNet", "features": 8, "growth": 4, "blocks": 1}
@@ -47,14 +47,26 @@ def throughput(server: Served, sizes: Sizes, rival: float, bare: float) -> dict[
     return found
 
 
-def unloaded(server: Served, sizes: Sizes, bare_seconds: float) -> dict[str, float]:
-    """What one request costs over the engine's own time for one picture (goals: 15 ms, and 45 ms more for JPEG or WebP)."""
-    found = {}
+def unloaded(server: Served, sizes: Sizes, bare_seconds: float) -> dict[str, Any]:
+    """What one request costs over the engine's own time for one picture (goals: 15 ms, and 45 ms more for JPEG or WebP); and by
+    the server's own account over the turns on the device, with how much of that is work on pixels."""
+    found: dict[str, Any] = {}
     for format in ("png", "jpeg", "webp"):
         server.scene(sizes.model, sizes.side, 1, format=format)
-        spent = median(server.scene(sizes.model, sizes.side, 2 + number, format=format) for number in range(5))
-        found[f"{format}, milliseconds over the bare engine"] = round(1e3 * (spent - bare_seconds), 1)
+        accounts = [server.account(sizes.model, sizes.side, 2 + number, format=format) for number in range(9)]
+        found[format] = over(accounts, [bare_seconds] * len(accounts))
     return found
+
+
+def over(accounts: Sequence[Account], bare_seconds: Sequence[float]) -> dict[str, float]:
+    """Milliseconds, medians of requests that were each measured beside a bare picture."""
+    beside = zip(accounts, bare_seconds, strict=True)
+    found = {
+        "over the bare engine, ms": median(one.all - bare for one, bare in beside),
+        "over its own turns, ms": median(one.all - one.device for one in accounts),
+        "of it on pixels, ms": median(one.pixels for one in accounts),
+    }
+    return {name: round(1e3 * seconds, 1) for name, seconds in found.items()}
 
 
 def enlarging(server: Served, source_pixels: int, rival: float, smoke: bool) -> dict[str, float]:
