@@ -67,7 +67,7 @@ class SceneRequest(JobRequest, kw_only=True):
     count: Count | None = None
     """Variants that differ on purpose."""
     bit_depth: BitDepth = 8
-    """16 in PNG and TIFF: all there is of the rendered light, and of a source with 16 bits a channel."""
+    """16 in PNG, TIFF and PSD: all there is of the rendered light, and of a source with 16 bits a channel."""
     placement: PlacementRequest | None = None
     view: View = "auto"
     """`auto`: as the scene has it, or as the photo itself was taken; the record's `details` say which and why."""

@@ -18,7 +18,7 @@ from pergai.imaging.credentials import SIGNED_FORMATS, Identity, sign
 from pergai.imaging.decode import decode
 from pergai.imaging.encode import encode, encode_deep
 from pergai.imaging.fidelity import EXACT, LIMITS, Receipt, receipt, require
-from pergai.imaging.layers import Layer, flatten
+from pergai.imaging.layers import Layer, flatten, highest
 from pergai.imaging.picture import Picture
 from pergai.imaging.provenance import xmp_packet
 from pergai.imaging.psd import read_psd, write_psd
@@ -74,8 +74,9 @@ def _encoded(job: Job, outcome: Outcome, pipeline: PipelineCard, identity: Ident
     xmp = xmp_packet(outcome.ai_made, recipe)
     dpi = wanted.dpi or None
     if job.format == "psd":
-        layers = outcome.layers or (Layer("picture", outcome.pixels, outcome.alpha),)
-        content = write_psd(layers, outcome.pixels, outcome.alpha, xmp=xmp, dpi=dpi)
+        merged = outcome.pixels if outcome.deep is None else outcome.deep
+        layers = outcome.layers or (Layer("picture", merged, outcome.alpha),)
+        content = write_psd(layers, merged, outcome.alpha, xmp=xmp, dpi=dpi)
     elif outcome.deep is not None and job.format in ("png", "tiff"):
         content = encode_deep(outcome.deep, outcome.alpha, job.format, xmp=xmp, dpi=dpi)
     else:
@@ -112,11 +113,12 @@ def _recipe(job: Job, outcome: Outcome, pipeline: PipelineCard) -> dict[str, Any
 def _flattened(content: bytes) -> Picture:
     """What the layers of the file add up to. Raises JobError when the merged picture beside them shows something else."""
     layers, merged = read_psd(content)
-    pixels, alpha = flatten(layers)
-    seen = np.abs(pixels.astype(np.int16) - merged) * (alpha > 0)[..., None]
-    if seen.max() > 1:
-        raise JobError(f"the layers add up to another picture than the merged one: {int(seen.max())} of 255 apart")
-    return Picture(pixels, alpha)
+    pixels, alpha, deep = flatten(layers)
+    seen = np.abs((pixels if deep is None else deep).astype(np.int32) - merged) * (alpha > 0)[..., None]
+    apart = seen.max() * 255 / highest(merged)
+    if apart > 1:
+        raise JobError(f"the layers add up to another picture than the merged one: {apart:.1f} of 255 apart")
+    return Picture(pixels, alpha, deep=deep)
 
 
 def _fidelity(found: Receipt, reference: Reference, stored: Picture, format: ImageFormat) -> Fidelity:

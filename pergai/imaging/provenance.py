@@ -13,9 +13,10 @@ from typing import Any, Literal
 from xml.etree import ElementTree
 from xml.sax.saxutils import escape
 
-from PIL import Image, PsdImagePlugin
+from PIL import Image
 
 from pergai import __version__
+from pergai.imaging.psd import SIGNATURE, read_xmp
 
 AiMade = Literal["composite", "algorithmic", "enhanced"]
 
@@ -71,8 +72,12 @@ def read_provenance(data: bytes) -> dict[str, str]:
 
     Empty when there is no packet or it is not well-formed. Raises OSError when `data` is no image.
     """
-    with Image.open(io.BytesIO(data)) as image:
-        packet = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp") or _psd_packet(image)
+    packet: str | bytes
+    if data.startswith(SIGNATURE):
+        packet = read_xmp(data)
+    else:
+        with Image.open(io.BytesIO(data)) as image:
+            packet = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp") or b""
     content = packet.encode("utf-8") if isinstance(packet, str) else packet
     if not content or b"<!" in content:  # XMP has no document type; entities could be a bomb
         return {}
@@ -87,12 +92,6 @@ def read_provenance(data: bytes) -> dict[str, str]:
         for element in description
         if element.tag.partition("}")[0] + "}" in ours
     }
-
-
-def _psd_packet(image: Image.Image) -> bytes:
-    """Image resource 1060 of a Photoshop document."""
-    resources = image.resources if isinstance(image, PsdImagePlugin.PsdImageFile) else []
-    return next((bytes(data) for key, _, data in resources if key == 1060), b"")
 
 
 def _text(value: object) -> str:

@@ -108,19 +108,20 @@ def _composed(matte: Matte, shadow: Alpha | None, params: RemoveBgParams, deep: 
         pixels=pixels,
         alpha=None if ground else alpha,
         deep=wide,
-        layers=_layers(matte, shadow, ground) if layered else (),
+        layers=_layers(matte, shadow, ground, deep) if layered else (),
         reference=Reference(pixels=matte.foreground, where=where, deep=deep),
         ai_made="enhanced" if shadow is None else "composite",
     )
 
 
-def _layers(matte: Matte, shadow: Alpha | None, ground: bytes) -> tuple[Layer, ...]:
+def _layers(matte: Matte, shadow: Alpha | None, ground: bytes, deep: Deep | None) -> tuple[Layer, ...]:
     """What a retoucher gets: the colour if there is one, the shadow if there is one, the product."""
-    black = np.zeros_like(matte.foreground)
-    layers = [Layer("background", black + np.frombuffer(ground, np.uint8))] if ground else []
+    product = matte.foreground if deep is None else deep
+    black, colour = np.zeros_like(product), np.frombuffer(ground, np.uint8)
+    layers = [Layer("background", black + (colour if deep is None else to_16_bits(colour)))] if ground else []
     if shadow is not None:
         layers.append(Layer("shadow", black, shadow, "multiply"))
-    return (*layers, Layer("product", matte.foreground, matte.alpha))
+    return (*layers, Layer("product", product, matte.alpha))
 
 
 def _shadowed(matte: Matte, shadow: Alpha) -> tuple[Alpha, npt.NDArray[np.float32]]:

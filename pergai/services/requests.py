@@ -25,7 +25,7 @@ REPEATED = (
     *("aspect_ratio", "width", "height", "format", "params", "source_key", "source_sha256", "webhook_url"),
 )
 """The columns of a generation that say what was asked for."""
-DEEP_FORMATS = ("png", "tiff")
+DEEP_FORMATS = ("png", "tiff", "psd")
 CHOSEN = "auto"
 """The scene that says: let the prompt choose."""
 COLOURS = {"white": "#ffffff", "black": "#000000", "grey": "#808080", "gray": "#808080"}

@@ -70,6 +70,15 @@ def test_sixteen_bits_hold_more_than_eight(shop: Shop) -> None:
     assert record["fidelity"]["maxDifference"] == 0
 
 
+def test_layers_have_sixteen_bits_where_they_are_wanted(shop: Shop) -> None:
+    record = scene(shop, format="psd", bitDepth=16)
+    document = PSDImage.open(io.BytesIO(file(record).content))
+    assert (record["bitDepth"], document.depth) == (16, 16)
+    lit = np.rint(document[0].numpy()[..., :3] * 65_535).astype(int)
+    assert (document[0].name, (lit % 257 != 0).mean() > 0.3) == ("background", True), "between the levels of 8 bits"
+    assert record["fidelity"]["maxDifference"] == 0
+
+
 @pytest.mark.parametrize(
     ("path", "fields", "pointer"),
     [

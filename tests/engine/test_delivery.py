@@ -20,6 +20,7 @@ from pergai.cards.structs import PipelineCard
 from pergai.engine.core import ImageFormat, Job, Outcome, Reference
 from pergai.engine.delivery import deliver
 from pergai.errors import JobError, ProductAltered, TooLarge
+from pergai.imaging.colour import to_8_bits, to_16_bits
 from pergai.imaging.credentials import SIGNED_FORMATS, load_identity
 from pergai.imaging.decode import decode, probe
 from pergai.imaging.fidelity import LIMITS
@@ -140,6 +141,47 @@ def test_a_psd_opens_everywhere_and_its_layers_add_up_to_the_picture(job: Job, l
     assert result.fidelity is not None
     assert (result.fidelity.max_difference, result.fidelity.checked_pixels) == (0, 250 * 290)
     assert read_provenance(content)["scene"] == "marble"
+
+
+@pytest.fixture
+def deep(layered: Outcome) -> Outcome:
+    """The same with 16 bits, and colours between the levels of 8."""
+    random = np.random.default_rng(4)
+    layers = [replace(layer, pixels=to_16_bits(layer.pixels)) for layer in layered.layers]
+    ground, *_, cup = layers
+    ground.pixels[...] += 90
+    cup.pixels[...] += random.integers(0, 100, cup.pixels.shape, np.uint16) * (cup.pixels < 65_000)
+    assert layered.reference is not None
+    pixels, _, wide = flatten(layers)
+    reference = replace(layered.reference, pixels=to_8_bits(cup.pixels), deep=cup.pixels)
+    return replace(layered, pixels=pixels, deep=wide, layers=tuple(layers), reference=reference)
+
+
+def test_a_psd_of_sixteen_bits_has_them_in_every_layer_and_beside_them(job: Job, deep: Outcome) -> None:
+    result = deliver(replace(job, format="psd"), deep, pipeline=PIPELINE)
+    content = Path(job.target).read_bytes()
+    document = PSDImage.open(io.BytesIO(content))
+    assert document.depth == 16
+    assert content.count(b"8BIMLr16") == 1, "where Photoshop looks for them"
+    for layer, wanted in zip(document, deep.layers, strict=True):
+        box = np.s_[layer.top : layer.bottom, layer.left : layer.right]
+        assert np.array_equal(np.rint(layer.numpy()[..., :3] * 65_535), wanted.pixels[box])
+    assert deep.deep is not None
+    assert np.array_equal(np.rint(document.numpy() * 65_535), deep.deep)
+    assert len(np.unique(deep.deep % 257)) > 50, "more than eight bits"
+    assert result.fidelity is not None
+    assert result.fidelity.max_difference == 0
+    assert read_provenance(content)["scene"] == "marble"
+
+
+def test_the_least_change_of_a_product_with_sixteen_bits_fails(job: Job, deep: Outcome) -> None:
+    *others, cup = deep.layers
+    altered = cup.pixels.copy()
+    altered[200, 300, 1] ^= 1
+    layers = (*others, replace(cup, pixels=altered))
+    pixels, _, wide = flatten(layers)
+    with pytest.raises(ProductAltered, match="16-bit"):
+        deliver(replace(job, format="psd"), replace(deep, layers=layers, pixels=pixels, deep=wide), pipeline=PIPELINE)
 
 
 def test_layers_that_add_up_to_another_picture_are_not_delivered(job: Job, layered: Outcome) -> None:

@@ -19,6 +19,7 @@ from pergai.imaging.composite import foreground_deep
 from pergai.imaging.decode import decode
 from pergai.imaging.picture import Matte
 from pergai.imaging.placement import Spot, place
+from pergai.imaging.psd import read_psd
 from pergai.runners.remove_bg import RemoveBg
 from tests.runners.desk import BenchDesk
 
@@ -47,6 +48,10 @@ def deep_cut_out(colours: Deep, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 
 def cut(source: Path, tmp_path: Path, format: Any = "png", **params: Any) -> Any:
+    return decode(delivered(source, tmp_path, format, **params), keep_depth=True)
+
+
+def delivered(source: Path, tmp_path: Path, format: Any, **params: Any) -> Path:
     job = Job(
         id="job",
         kind="remove-bg",
@@ -62,7 +67,7 @@ def cut(source: Path, tmp_path: Path, format: Any = "png", **params: Any) -> Any
     outcome = asyncio.run(RemoveBg().run(job, BenchDesk(PIPELINE, {}, tmp_path)))
     result = deliver(job, outcome, pipeline=PIPELINE)
     assert result.fidelity is not None and result.fidelity.max_difference == 0
-    return decode(tmp_path / "result", keep_depth=True)
+    return tmp_path / "result"
 
 
 @pytest.mark.parametrize("format", ["png", "tiff"])
@@ -72,6 +77,14 @@ def test_a_cut_out_keeps_the_sources_sixteen_bits(
     stored = cut(deep_cut_out, tmp_path, format, bit_depth=16)
     assert np.array_equal(stored.deep[10:70, 10:50], colours[10:70, 10:50])
     assert stored.alpha is not None and (stored.alpha[:8] == 0).all()
+
+
+def test_a_cut_outs_layers_keep_them_too(deep_cut_out: Path, colours: Deep, tmp_path: Path) -> None:
+    path = delivered(deep_cut_out, tmp_path, "psd", bit_depth=16, background="#ff8000")
+    (ground, product), merged = read_psd(path.read_bytes())
+    assert (ground.pixels == np.array([65_535, 128 * 257, 0])).all()
+    for pixels in (product.pixels, merged):
+        assert np.array_equal(pixels[10:70, 10:50], colours[10:70, 10:50])
 
 
 def test_on_a_colour_the_product_keeps_them_too(deep_cut_out: Path, colours: Deep, tmp_path: Path) -> None:

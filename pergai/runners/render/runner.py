@@ -58,7 +58,7 @@ class Render:
                 desk.progress(0.65, "bare set")
                 bare = await desk.device(models["engine"], planned.bare)
             desk.progress(0.85, "develop")
-            outcome = await desk.cpu(layered, planned, light, bare)
+            outcome = await desk.cpu(layered, planned, light, bare, params.bit_depth)
         else:
             desk.progress(0.85, "develop")
             outcome = await desk.cpu(shoot.finish, planned, light, params.bit_depth)
