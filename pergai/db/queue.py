@@ -61,6 +61,7 @@ def _claim(of: Any) -> Any:
 # Built once: SQLAlchemy takes longer to build one than SQLite to run it.
 _CLAIM_FRESH = _claim(_FRESH)
 _CLAIM_SUSPECT = _claim(_SUSPECT)
+_SUSPECT_LIBRARIES = select(_G.c.library).where(_PENDING, _SUSPECT).distinct()
 _NEXT_LIBRARY = select(func.min(_G.c.library)).where(_PENDING, _G.c.library > bindparam("after"))
 
 
@@ -93,8 +94,7 @@ async def claim(session: AsyncSession, library: str, limit: int, *, suspects: bo
 
 async def suspect_libraries(connection: AsyncConnection) -> list[str]:
     """Libraries with a pending job that was in the engine when it crashed."""
-    query = select(_G.c.library).where(_PENDING, _SUSPECT).distinct()
-    return list((await connection.execute(query)).scalars())
+    return list((await connection.execute(_SUSPECT_LIBRARIES)).scalars())
 
 
 async def release(session: AsyncSession, ids: Sequence[UUID]) -> int:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import Select, select
+from sqlalchemy import Select, bindparam, select
 
 from pergai.cards.catalogue import Catalogue
 from pergai.cards.structs import PipelineCard, Task
@@ -42,6 +42,14 @@ _K: Any = IdempotencyKey.__table__  # type: ignore[attr-defined]
 _P: Any = Product.__table__  # type: ignore[attr-defined]
 GENERATION_ID = _G.c.id
 SEEDS = 2**31
+
+
+def _own(table: Any) -> Select[Any]:
+    """A library's record by its id. Built once: SQLAlchemy takes longer to build one than SQLite to run it."""
+    return select(table).where(table.c.id == bindparam("of_id"), table.c.library == bindparam("of_library"))
+
+
+_GENERATION, _PRODUCT = _own(_G), _own(_P)
 
 
 class Generations:
@@ -234,7 +242,7 @@ class Generations:
 
     async def _product(self, library: str, id: UUID | None) -> Any:
         async with self._database.read() as connection:
-            row = (await connection.execute(select(_P).where(_P.c.id == id, _P.c.library == library))).one_or_none()
+            row = (await connection.execute(_PRODUCT, {"of_id": id, "of_library": library})).one_or_none()
         if row is None:
             raise ProductNotFound("there is no product with this id in the library of this key")
         return row
@@ -263,7 +271,7 @@ class Generations:
     async def get(self, library: str, id: UUID | None) -> Any:
         """The row. Raises GenerationNotFound, also for another library's."""
         async with self._database.read() as connection:
-            row = (await connection.execute(select(_G).where(_G.c.id == id, _G.c.library == library))).one_or_none()
+            row = (await connection.execute(_GENERATION, {"of_id": id, "of_library": library})).one_or_none()
         if row is None:
             raise GenerationNotFound("there is no generation with this id in the library of this key")
         return row
