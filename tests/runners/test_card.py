@@ -30,9 +30,9 @@ def sheet() -> tuple[Image.Image, ImageDraw.ImageDraw]:
 def test_the_rounded_corners_of_a_bag_are_not_its_depth(radius: int) -> None:
     image, draw = sheet()
     draw.rounded_rectangle((200, 480, 1400, 960), 4 * radius, fill=255)
-    half, front, back = body(image).footprint
-    assert half == pytest.approx(0.5, abs=0.02)
-    assert 0.1 < back - front < 0.5
+    foot = body(image).footprint
+    assert foot.half == pytest.approx(0.5, abs=0.02)
+    assert 0.1 < foot.depth < 0.5
 
 
 def test_a_round_foot_is_as_deep_as_it_is_wide() -> None:
@@ -40,9 +40,9 @@ def test_a_round_foot_is_as_deep_as_it_is_wide() -> None:
     rise = 2 * 400 * np.sin(np.radians(PITCH))
     draw.rectangle((400, 200, 1200, 960 - rise / 2), fill=255)
     draw.ellipse((400, 960 - rise, 1200, 960), fill=255)
-    half, front, back = body(image).footprint
-    assert half == pytest.approx(1 / 3, abs=0.02)
-    assert back - front == pytest.approx(2 * half, rel=0.15)
+    foot = body(image).footprint
+    assert foot.half == pytest.approx(1 / 3, abs=0.02)
+    assert foot.depth == pytest.approx(2 * foot.half, rel=0.15)
 
 
 @pytest.mark.parametrize("corner", [(0.5, 0.12), (0.3, 0.3)])
@@ -54,8 +54,8 @@ def test_no_product_is_deeper_than_it_is_wide(corner: tuple[float, float]) -> No
         [(800 - across, 960 - up), (800, 960), (800 + across, 960 - up), (800 + across, 300), (800 - across, 300)],
         fill=255,
     )
-    half, front, back = body(image).footprint
-    assert back - front <= 2 * half + 0.02
+    foot = body(image).footprint
+    assert foot.depth <= 2 * foot.half + 0.02
 
 
 def hairy(draw: ImageDraw.ImageDraw, centre: tuple[int, int], radius: int, length: int) -> None:
@@ -75,9 +75,9 @@ def test_a_furry_ball_is_a_ball_that_stands_on_its_body_not_on_its_hairs() -> No
     view = aim(WIDTH, HEIGHT, (200, 230), 300, PITCH, 6.0)
     built = card.build(np.zeros((HEIGHT, WIDTH, 3), np.uint8), alpha, view)
     assert built is not None
-    half, front, back = built.footprint
-    assert half == pytest.approx(0.3, abs=0.02)
-    assert back - front == pytest.approx(2 * half, rel=0.1)
+    foot = built.footprint
+    assert foot.half == pytest.approx(0.3, abs=0.02)
+    assert foot.depth == pytest.approx(2 * foot.half, rel=0.1)
 
 
 def test_what_stands_on_legs_of_wire_stands_on_them() -> None:

@@ -16,9 +16,14 @@ from PIL import Image, ImageDraw
 from pergai.cards.catalogue import load_catalogue
 from pergai.cards.structs import PipelineCard
 from pergai.engine.core import Job, Outcome, SceneParams
+from pergai.imaging.decode import decode
+from pergai.imaging.matte import from_alpha
 from pergai.runners.render import catalogue, model
 from pergai.runners.render.denoise import Guide
 from pergai.runners.render.runner import Render
+from pergai.runners.render.shoot import Plan, finish, plan
+from pergai.runners.render.spec import check
+from pergai.runners.render.subject import Photo, stood
 from tests.runners.desk import BenchDesk, real_model
 
 PIPELINE = PipelineCard(
@@ -35,15 +40,16 @@ Shoot = Callable[..., Outcome]
 
 @pytest.fixture(scope="module")
 def products(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """A slim red bottle and a low blue tin with a round foot that is seen from above."""
+    """A slim red bottle, a low blue tin with a round foot that is seen from above, and a long green crate."""
     folder = tmp_path_factory.mktemp("products")
-    bottle, tin = Image.new("RGBA", (100, 300)), Image.new("RGBA", (300, 200))
+    bottle, tin, crate = (Image.new("RGBA", size) for size in ((100, 300), (300, 200), (340, 140)))
     ImageDraw.Draw(bottle).rectangle([20, 10, 79, 289], fill=(190, 30, 40, 255))
     ImageDraw.Draw(tin).rectangle([20, 20, 279, 150], fill=(30, 60, 190, 255))
     ImageDraw.Draw(tin).ellipse([20, 110, 279, 190], fill=(30, 60, 190, 255))
-    paths = {"bottle": folder / "bottle.png", "tin": folder / "tin.png"}
-    bottle.save(paths["bottle"])
-    tin.save(paths["tin"])
+    ImageDraw.Draw(crate).rectangle([10, 10, 329, 129], fill=(40, 150, 60, 255))
+    paths = {name: folder / f"{name}.png" for name in ("bottle", "tin", "crate")}
+    for name, image in zip(paths, (bottle, tin, crate), strict=True):
+        image.save(paths[name])
     return paths
 
 
@@ -76,6 +82,15 @@ def shoot(products: dict[str, Path], cache: Path) -> Shoot:
     return run
 
 
+def planned(path: Path, cache: Path, samples: int = 4, **params: Any) -> Plan:
+    wanted = SceneParams(**{"scene": "studio", "width": SIZE, "height": SIZE, "lock_camera": True, **params})
+    photo_set = check(load_catalogue().scenes[wanted.scene])
+    source = decode(path)
+    assert source.alpha is not None
+    subject = stood(photo_set, wanted, [Photo(source, from_alpha(source.pixels, source.alpha))])
+    return plan(photo_set, wanted, subject, seed=5, cache=cache, samples=samples, depth=4)
+
+
 def test_a_picture_is_the_same_whether_its_empty_set_was_lit_before_or_not(shoot: Shoot, cache: Path) -> None:
     shutil.rmtree(cache / "sets", ignore_errors=True)
     cold = shoot("bottle")
@@ -105,27 +120,42 @@ def test_a_shared_set_shows_what_a_picture_of_its_own_would(
     shoot: Shoot, products: dict[str, Path], cache: Path
 ) -> None:
     """Against the same set and product, traced whole with many paths."""
-    from pergai.imaging.decode import decode
-    from pergai.imaging.matte import from_alpha
-    from pergai.runners.render import shoot as halves
-    from pergai.runners.render.spec import check
-    from pergai.runners.render.subject import Photo, stood
-
     shared = shoot("bottle")
-    photo_set = check(load_catalogue().scenes["studio"])
-    params = SceneParams(scene="studio", width=SIZE, height=SIZE, lock_camera=True)
-    source = decode(products["bottle"])
-    assert source.alpha is not None
-    subject = stood(photo_set, params, [Photo(source, from_alpha(source.pixels, source.alpha))])
-    plan = halves.plan(photo_set, params, subject, seed=5, cache=cache, samples=64, depth=4)
-    (light,) = real_model(model.load, "mitsuba").run([plan.take])
-    whole = halves.finish(plan, light)
-    outside = subject.placed.alpha == 0
+    traced = planned(products["bottle"], cache, samples=64)
+    (light,) = real_model(model.load, "mitsuba").run([traced.take])
+    whole = finish(traced, light)
+    outside = traced.subject.placed.alpha == 0
     error = float(np.mean((shared.pixels[outside].astype(float) - whole.pixels[outside]) ** 2))
     assert 10 * np.log10(255**2 / error) > 38
     box = shared.details["placement"]["box"]
     foot = np.s_[box[3] - 10 : box[3] + 4, box[2] + 2 : box[2] + 20]
     assert abs(float(shared.pixels[foot].mean()) - float(whole.pixels[foot].mean())) < 4, "the shadow is as dark"
+
+
+@pytest.mark.parametrize(
+    ("scene", "width", "height"),
+    [("luxury", 192, 192), ("festive", 256, 144), ("podium", 128, 192), ("flatlay", 192, 192), ("flatlay", 256, 144)],
+)
+def test_the_largest_product_meets_no_prop_of_the_set_that_it_shares_with_a_slim_one(
+    products: dict[str, Path], cache: Path, scene: str, width: int, height: int
+) -> None:
+    slim, *large = (
+        planned(products[name], cache, scene=scene, width=width, height=height) for name in ("bottle", "tin", "crate")
+    )
+    for one in large:
+        assert "product_meets_prop" not in one.subject.notes
+        assert catalogue.fingerprint(one.bare) == catalogue.fingerprint(slim.bare)
+
+
+def test_a_product_of_known_size_that_is_too_large_for_its_set_is_said_to_be(
+    products: dict[str, Path], cache: Path
+) -> None:
+    """Nobody can know beforehand how large they are: room for all of them would leave no set."""
+    sized = {"scene": "podium", "frame_mm": 400.0}
+    slim, wide = (planned(products["crate"], cache, **sized, real_height_mm=height) for height in (50.0, 160.0))
+    assert slim.subject.notes == ()
+    assert set(wide.subject.notes) >= {"product_meets_prop", "product_overhangs_stand"}
+    assert catalogue.fingerprint(wide.bare) == catalogue.fingerprint(slim.bare)
 
 
 def test_another_seed_or_scene_is_another_set(shoot: Shoot, cache: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,9 @@ from PIL import Image
 
 from pergai.cards.catalogue import load_catalogue
 from pergai.paths import packaged
-from pergai.runners.render import card, changes, growth, props, stage, walls
+from pergai.runners.render import card, changes, growth, lights, props, stage, walls
 from pergai.runners.render.camera import DecidedView, aim
-from pergai.runners.render.card import Card
+from pergai.runners.render.card import Card, Footprint
 from pergai.runners.render.denoise import Guide, denoise
 from pergai.runners.render.develop import bokeh_band, with_bokeh
 from pergai.runners.render.geometry import Mesh
@@ -113,6 +114,31 @@ def test_a_picture_of_the_distance_is_out_of_focus_and_comes_again_without_a_sea
         assert top.mean() > foot.mean() + 5
 
 
+@pytest.mark.parametrize("scene", SCENES)
+def test_no_lamp_stands_in_the_picture_from_however_far_above_it_is_taken(scene: str) -> None:
+    """A lamp between the camera and the set hides it: its back is black."""
+    photo_set = check(SCENES[scene])
+    own = photo_set.camera
+    pitches = (90.0,) if own.view == "top" else (own.pitch, 18.0, 26.0, 34.0, 42.0, 48.0, 55.0)
+    for pitch, (width, height) in itertools.product(pitches, ((160, 90), (100, 100), (80, 100))):
+        base = round(height * (0.5 if pitch == 90 else own.base))
+        camera = aim(width, height, (width // 2, base), own.scale * height, pitch, own.distance)
+        for light in photo_set.lights:
+            if light.kind == "sun":
+                continue
+            _, origin, target, (half, tall) = lights.lamp(light)["to_world"]
+            towards = np.subtract(origin, target) / np.linalg.norm(np.subtract(origin, target))
+            side = np.cross([0, 0, 1], towards) / np.linalg.norm(np.cross([0, 0, 1], towards))
+            across, along = np.meshgrid(np.linspace(-half, half, 9), np.linspace(-tall, tall, 9))
+            spots = origin + across[..., None] * side + along[..., None] * np.cross(towards, side)
+            before = (spots - camera.origin) @ camera.forward
+            x, y = np.moveaxis(camera.project(spots), -1, 0)
+            seen = (before > 0) & (before < own.distance) & (x > 0) & (x < width) & (y > 0) & (y < height)
+            assert not seen.any(), (
+                f"{light.kind} at {light.azimuth}, {light.elevation}, seen from {pitch} degrees above"
+            )
+
+
 @pytest.mark.parametrize("scene", [id for id, card in SCENES.items() if check(card).backdrop.kind == "vista"])
 def test_no_tree_of_a_vista_is_seen_twice_in_the_widest_picture(scene: str) -> None:
     photo_set = check(SCENES[scene])
@@ -199,8 +225,15 @@ def test_the_lights_of_a_city_lie_between_its_skyline_and_the_edge_of_the_floor(
     assert rows.max() <= view.project((0.0, 0.9, 0.0))[1] + 1
 
 
-def _props(photo_set: PhotoSet, cards: list[Card], view: DecidedView, cache: Path, width: float = 1.0) -> list[Mesh]:
-    built = stage.build(photo_set, view, cards, shadow="auto", seed=1, cache=cache, width=width)
+def _props(
+    photo_set: PhotoSet,
+    cards: list[Card],
+    view: DecidedView,
+    cache: Path,
+    width: float = 1.0,
+    shared: Footprint | None = None,
+) -> list[Mesh]:
+    built = stage.build(photo_set, view, cards, shadow="auto", seed=1, cache=cache, width=width, shared=shared)
     return [mesh for mesh, look in built.solids if look.bsdf.get("bsdf", {}).get("base_color") == GREEN]
 
 
@@ -264,10 +297,57 @@ def test_an_arch_behind_stands_behind_a_wide_products_stand(tmp_path: Path) -> N
     assert np.abs(before_wide.vertices[:, 0] - before_narrow.vertices[:, 0]).max() < 1e-6
 
 
-def _drum(width: int) -> Card:
+def test_a_shared_set_makes_room_for_the_largest_product_and_is_the_same_for_all(tmp_path: Path) -> None:
+    ball = Prop(kind="sphere", material="lacquer", colour="#00ff00", size=(0.09,), at=(0.4, 0.1))
+    photo_set = PhotoSet(
+        floor=Floor(material="paper"),
+        props=(
+            ball,
+            structs.replace(ball, at=(-0.9, 0.1)),
+            structs.replace(ball, at=(0.0, 0.6)),
+            structs.replace(ball, size=(0.01,), at=(0.0, 0.0), count=40, spread=(0.6, 0.6), clear=0.2),
+        ),
+    )
+    largest = Footprint(-0.5, 0.5, 0.0, 0.7)
+    beside, far, behind, strewn = empty = _props(photo_set, [], "front", tmp_path, shared=largest)
+    assert beside.vertices[:, 0].min() >= 0.5
+    assert far.vertices[:, 0].mean() == pytest.approx(-0.9, abs=0.01), "there is room already"
+    assert behind.vertices[:, 1].min() >= 0.7
+    assert np.hypot(strewn.vertices[:, 0], strewn.vertices[:, 1]).min() > 0.5
+    for width in (40, 150):
+        placed = _props(photo_set, [_drum(width)], "front", tmp_path, width / 160, shared=largest)
+        assert all(np.array_equal(one.vertices, other.vertices) for one, other in zip(placed, empty, strict=True))
+
+
+@pytest.mark.parametrize("stand", [Stand(), Stand(kind="block", spread=1.1)])
+def test_a_shared_set_knows_the_product_that_is_too_large_for_it(stand: Stand, tmp_path: Path) -> None:
+    ball = Prop(kind="sphere", material="lacquer", size=(0.09,), at=(0.4, 0.1))
+    photo_set = PhotoSet(floor=Floor(material="paper"), stand=stand, props=(ball,))
+
+    def built(width: int) -> stage.Stage:
+        largest = Footprint(-0.4, 0.4, 0.0, 0.4)
+        return stage.build(
+            photo_set, "front", [_drum(width)], shadow="auto", seed=1, cache=tmp_path, width=0.6, shared=largest
+        )
+
+    assert (built(60).crowded, built(60).overhung) == (False, False)
+    assert (built(190).crowded, built(190).overhung) == (True, stand.kind != "none")
+
+
+def test_props_make_room_for_a_whole_group(tmp_path: Path) -> None:
+    ball = Prop(kind="sphere", material="lacquer", colour="#00ff00", size=(0.09,), at=(0.4, 0.1))
+    photo_set = PhotoSet(floor=Floor(material="paper"), props=(ball, structs.replace(ball, at=(-0.4, 0.1))))
+    group = [_drum(40, at=40), _drum(40, at=120)]
+    alone = _props(photo_set, [], "front", tmp_path)
+    (right, left) = _props(photo_set, group, "front", tmp_path)
+    assert np.array_equal(right.vertices, alone[0].vertices), "there is room already"
+    assert left.vertices[:, 1].min() > group[0].footprint.back > alone[1].vertices[:, 1].min()
+
+
+def _drum(width: int, at: int = 100) -> Card:
     """A product 40 pixels high before a camera that shows a unit as 160."""
     alpha = np.zeros((200, 200), np.uint8)
-    alpha[100:140, 100 - width // 2 : 100 + width // 2] = 255
+    alpha[100:140, at - width // 2 : at + width // 2] = 255
     body = card.build(np.full((200, 200, 3), 90, np.uint8), alpha, aim(200, 200, (100, 140), 160, 8.0, 6.0))
     assert body is not None
     return body
@@ -284,7 +364,7 @@ def _floor(shape: str, cards: list[Card], cache: Path) -> np.ndarray:
 @pytest.mark.parametrize("shape", RELIEFS)
 def test_a_floor_is_level_under_a_product_however_wide_and_shaped_beside_it(shape: str, tmp_path: Path) -> None:
     body = _drum(160)
-    half, _, behind = body.footprint
+    half, behind = body.footprint.half, body.footprint.back
     x, y, z = _floor(shape, [body], tmp_path).T
     under = (np.abs(x) < half) & (y > -0.02) & (y < behind)
     assert under.sum() > 100

@@ -298,6 +298,6 @@ def test_a_body_that_hangs_is_flat_and_keeps_its_outline() -> None:
     standing = cards.build(np.repeat(alpha[..., None], 3, axis=-1), alpha, camera)
     assert standing is not None
     hung = pose.held(standing, "hanging")
-    assert hung.footprint[2] - hung.footprint[1] <= pose.FLAT + 1e-6 < standing.footprint[2] - standing.footprint[1]
+    assert hung.footprint.depth <= pose.FLAT + 1e-6 < standing.footprint.depth
     seen = pose.lifted(camera, pose.LIFT["hanging"]).project(hung.mesh.vertices)
     assert np.abs(seen - camera.project(standing.mesh.vertices)).max() < 0.01

@@ -11,6 +11,7 @@ neither foot nor depth.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -34,6 +35,24 @@ FRINGE = 0.1
 """Over the product's height: how far strands may hang below what it stands on."""
 
 
+class Footprint(NamedTuple):
+    """What a product covers of the floor, in units from the set's origin."""
+
+    left: float
+    right: float
+    front: float
+    back: float
+
+    @property
+    def half(self) -> float:
+        """Half its width."""
+        return (self.right - self.left) / 2
+
+    @property
+    def depth(self) -> float:
+        return self.back - self.front
+
+
 @dataclass(frozen=True, slots=True)
 class Card:
     """The product's body and its own pixels on it."""
@@ -41,8 +60,7 @@ class Card:
     mesh: Mesh
     """uv run over the texture from its top left corner."""
     texture: RGB
-    footprint: tuple[float, float, float]
-    """Half width, and the front and the back edge of the footprint, in units."""
+    footprint: Footprint
 
 
 def lowest_point(alpha: Alpha) -> tuple[int, int] | None:
@@ -177,9 +195,7 @@ def _inside(solid: Alpha, x: Floats, y: Floats) -> Floats:
     return np.asarray(ndimage.map_coordinates(inside, [y - 0.5, x - 0.5], order=1, mode="nearest"))
 
 
-def _blown_up(
-    inside: Floats, xs: Floats, front: Floats, rays: Floats, view: View
-) -> tuple[Floats, Floats, tuple[float, float, float]]:
+def _blown_up(inside: Floats, xs: Floats, front: Floats, rays: Floats, view: View) -> tuple[Floats, Floats, Footprint]:
     """Front and back depth along each ray, for a product without a foot, which touches the floor at its lowest point: as deep
     as a ball (a ring, a pear) whose outline is as far away. `inside` is in units."""
     touching = float(front.min())
@@ -192,11 +208,11 @@ def _blown_up(
     floor = np.where(fall < -1e-9, -view.origin[2] / np.minimum(fall, -1e-9), np.inf)
     near, far = np.minimum(middle - depth, floor), np.minimum(middle + depth, floor)
     thin = 1e-3
-    half = float(xs[-1] - xs[0]) / 2
-    return near - thin, np.maximum(far - thin, near), (half, touching - radius, touching + radius)
+    footprint = Footprint(float(xs[0]), float(xs[-1]), touching - radius, touching + radius)
+    return near - thin, np.maximum(far - thin, near), footprint
 
 
-def _standing(xs: Floats, front: Floats, rays: Floats, view: View) -> tuple[Floats, Floats, tuple[float, float, float]]:
+def _standing(xs: Floats, front: Floats, rays: Floats, view: View) -> tuple[Floats, Floats, Footprint]:
     """Front and back depth along each ray, for a product that stands on the floor."""
     half = float(xs[-1] - xs[0]) / 2
     middle = _half_depth(xs, front, half)
@@ -225,7 +241,8 @@ def _standing(xs: Floats, front: Floats, rays: Floats, view: View) -> tuple[Floa
     )
     t_near = np.minimum(entering, t_far)
     thin = 1e-3
-    return t_near - thin, np.maximum(t_far - thin, t_near), (half, float(front.min()), float(back.max()))
+    footprint = Footprint(float(xs[0]), float(xs[-1]), float(front.min()), float(back.max()))
+    return t_near - thin, np.maximum(t_far - thin, t_near), footprint
 
 
 def _half_depth(lateral: Floats, front: Floats, half: float) -> float:
@@ -280,9 +297,7 @@ def _lower_hull(points: Floats) -> Floats:
     return np.asarray(hull)
 
 
-def _flat(
-    cover: Floats, vertices: Floats, rays: Floats, view: View
-) -> tuple[Floats, Floats, tuple[float, float, float]]:
+def _flat(cover: Floats, vertices: Floats, rays: Floats, view: View) -> tuple[Floats, Floats, Footprint]:
     """Front and back depth along each ray, for a product that lies on the floor seen from above: a cushion, higher
     towards its middle."""
     inside = ndimage.distance_transform_edt(cover >= 0.5)
@@ -294,8 +309,10 @@ def _flat(
     h = ndimage.map_coordinates(rise, [vertices[:, 1], vertices[:, 0]], order=1, mode="nearest")
     fall = np.minimum(rays[:, 2], -1e-9)
     z = view.origin[2]
-    half, deep = (np.ptp(rays[:, :2] * ((1e-3 - z) / fall)[:, None], axis=0) / 2).tolist()
-    return (h - z) / fall, (1e-3 - z) / fall, (half, -deep, deep)
+    floor = (1e-3 - z) / fall
+    across, along = (np.asarray(view.origin)[:2] + rays[:, :2] * floor[:, None]).T
+    footprint = Footprint(float(across.min()), float(across.max()), float(along.min()), float(along.max()))
+    return (h - z) / fall, floor, footprint
 
 
 def _texture(foreground: RGB, alpha: Alpha, box: Box, longest: int = 768) -> tuple[RGB, Box]:

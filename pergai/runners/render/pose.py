@@ -37,11 +37,11 @@ def held(card: Card, pose: Pose) -> Card:
 
 def _flattened(card: Card) -> Card:
     """No deeper than FLAT, its back moved along the camera's rays, so that its outline stays."""
-    half, front, back = card.footprint
-    share = min(1.0, FLAT / max(back - front, 1e-6))
+    foot = card.footprint
+    share = min(1.0, FLAT / max(foot.depth, 1e-6))
     near, far = np.split(card.mesh.vertices, 2)  # as `card.build` lays them: the front, then the back on the same rays
     mesh = replace(card.mesh, vertices=np.concatenate([near, near + (far - near) * np.float32(share)]))
-    return replace(card, mesh=mesh, footprint=(half, front, front + (back - front) * share))
+    return replace(card, mesh=mesh, footprint=foot._replace(back=foot.front + foot.depth * share))
 
 
 def posed(photo_set: PhotoSet, pose: Pose, cards: Sequence[Card]) -> PhotoSet:
@@ -57,7 +57,7 @@ def posed(photo_set: PhotoSet, pose: Pose, cards: Sequence[Card]) -> PhotoSet:
     photo_set = structs.replace(photo_set, lights=lights)
     if pose == "floating":
         return photo_set
-    back = max((card.footprint[2] for card in cards), default=0.2)
+    back = max((card.footprint.back for card in cards), default=0.2)
     wall = photo_set.backdrop if photo_set.backdrop.kind not in ("none", "sky") else Backdrop(colour="#e9e6e1")
     wall = structs.replace(wall, distance=back + CLEARANCE)
     return structs.replace(photo_set, backdrop=wall, stand=Stand(), props=())

@@ -86,8 +86,16 @@ def plan(
     bodies = [] if params.shadow == "none" else _bodies(subject, factor, camera)
     camera, bodies = pose.lifted(camera, lift), [pose.held(body, subject.pose) for body in bodies]
     photo_set = pose.posed(varied(photo_set, varying), subject.pose, bodies)
-    product_width = None if params.lock_camera else box.width * factor / unit
-    built = stage.build(photo_set, view, bodies, shadow=params.shadow, seed=seed, cache=cache, width=product_width)
+    built = stage.build(
+        photo_set,
+        view,
+        bodies,
+        shadow=params.shadow,
+        seed=seed,
+        cache=cache,
+        width=1.0 if params.lock_camera else box.width * factor / unit,
+        shared=_largest(params, photo_set, view, factor / unit) if params.lock_camera else None,
+    )
     take = Take(
         view=camera,
         aperture=photo_set.camera.aperture if view != "top" else 0.0,
@@ -98,16 +106,21 @@ def plan(
         seed=seed,
         detail=None if factor == 1.0 or photo_set.look.seamless else camera.enlarged(params.width, params.height),
     )
+    notes = [
+        *(["product_meets_prop"] if built.crowded else []),
+        *(["product_overhangs_stand"] if built.overhung else []),
+    ]
     own = {id(body.mesh) for body in bodies}
     bare = replace(take, solids=tuple(solid for solid in take.solids if id(solid[0]) not in own))
     hidden = np.zeros(alpha.shape, bool)
     if bodies:
-        hidden = _hidden(alpha, take, max(body.footprint[2] for body in bodies))
+        hidden = _hidden(alpha, take, max(body.footprint.back for body in bodies))
     details = {**subject.details, "lightPixels": [width, height]}
     if params.lock_camera:
         details["cameraLocked"] = True
     if params.variant:
         details["variation"] = varying.record()
+    subject = replace(subject, notes=(*subject.notes, *notes))
     return Plan(photo_set=photo_set, subject=subject, take=take, bare=bare, hidden=hidden, seed=seed, details=details)
 
 
@@ -133,6 +146,17 @@ def _locked(
         round(own.x * params.width * factor),
         round(own.y * params.height * factor),
     )
+
+
+def _largest(params: SceneParams, photo_set: PhotoSet, view: DecidedView, units: float) -> cards.Footprint:
+    """The footprint of the largest product that a picture takes whose real size is not said: as wide as its spot; nothing is
+    deeper than wide (see `card`), nor than it may be wide in a square picture: a long one is a bench, no stage. `units`: a
+    pixel of the picture."""
+    own = spot(replace(params, real_height_mm=0.0), photo_set, view)
+    middle, half = (own.x - 0.5) * params.width * units, own.width * params.width * units / 2
+    high, deep = own.height * params.height * units, own.width * min(params.width, params.height) * units
+    front, back = (-high / 2, high / 2) if view == "top" else (0.0, deep)
+    return cards.Footprint(middle - half, middle + half, front, back)
 
 
 def finish(plan: Plan, light: Light, bit_depth: int = 8) -> Outcome:

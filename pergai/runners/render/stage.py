@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 from pergai.runners.render import geometry as g
 from pergai.runners.render import lights, props, room, stands, terrain, walls
 from pergai.runners.render.camera import DecidedView
-from pergai.runners.render.card import Card
+from pergai.runners.render.card import Card, Footprint
 from pergai.runners.render.geometry import Mesh
 from pergai.runners.render.materials import Surface, Texture, surface
 from pergai.runners.render.spec import Backdrop, Finish, Light, PhotoSet
@@ -21,6 +22,8 @@ from pergai.runners.render.vistas import ASPECT
 Random = np.random.Generator
 VISTA_HEIGHT = 2.4
 """Units."""
+STAND_DEPTH = 0.3
+"""Units from the foremost point of a product to its back, where a stand is built for none in particular."""
 Solid = tuple[Mesh, Surface]
 
 
@@ -30,6 +33,10 @@ class Stage:
 
     solids: tuple[Solid, ...]
     emitters: tuple[dict[str, Any], ...]
+    crowded: bool
+    """A prop reaches into a product, or before it."""
+    overhung: bool
+    """A product is wider than the top of its stand."""
 
 
 def build(
@@ -40,32 +47,33 @@ def build(
     shadow: str,
     seed: int,
     cache: Path,
-    width: float | None = 1.0,
+    width: float = 1.0,
+    shared: Footprint | None = None,
 ) -> Stage:
     """A set with the products' bodies standing in it.
 
-    `width` is the product's width in units; None builds a set that is the same for every product. `seed` chooses where
-    textures begin, how things are strewn and turns the lights a little; everything else stays the same.
+    `width` is that of the product, in units, which the stand is made for. `shared` is the footprint that room is made for
+    instead of the products' own, so that many share the set. `seed` chooses where textures begin, how things are strewn and
+    turns the lights a little; everything else stays the same.
     """
+    feet = [card.footprint for card in cards]
+    taken = feet if shared is None else [shared]
     texture_random, prop_random, light_random = (np.random.default_rng([seed, k]) for k in range(3))
     lift = 0.0 if photo_set.stand.kind == "none" or view == "top" else photo_set.stand.height
     solids: list[Solid] = []
     if photo_set.floor.shape != "none":
-        solids += _floor(photo_set, view, lift, texture_random, cache, cards if width is not None else ())
+        solids += _floor(photo_set, view, lift, texture_random, cache, taken)
     standing: list[Mesh] = []
     if view != "top":
         solids += _backdrop(photo_set, lift, texture_random, cache)
         if photo_set.stand.kind != "none":
             look = surface(photo_set.stand, cache, _offset(texture_random))
-            deepest = max(cards, key=lambda card: card.footprint[2], default=None) if width is not None else None
-            standing = [stands.build(photo_set.stand, width or 1.0, deepest, texture_random)]
+            behind = max((foot.back for foot in feet), default=STAND_DEPTH) if shared is None else STAND_DEPTH
+            standing = [stands.build(photo_set.stand, width, behind, texture_random)]
             solids.append((standing[0], look))
-    seen = [
-        room.strewn_round(prop, cards if width is not None else ()) for prop in photo_set.props if view in prop.views
-    ]
+    seen = [room.strewn_round(prop, taken) for prop in photo_set.props if view in prop.views]
     meshes = [g.moved(props.build(prop, prop_random), (0, 0, -lift)) for prop in seen]
-    if width is not None:
-        meshes = room.stepped_aside(seen, meshes, room.obstacles(cards, standing))
+    meshes = room.stepped_aside(seen, meshes, room.obstacles(taken, standing))
     solids += [(mesh, surface(prop, cache, _offset(texture_random))) for prop, mesh in zip(seen, meshes, strict=True)]
     emitters = []
     for light in photo_set.lights:
@@ -80,7 +88,9 @@ def build(
     for card in cards:
         own = {"type": "diffuse", "reflectance": {"type": "bitmap", "bitmap": Texture(card.texture)}}
         solids.append((card.mesh, Surface({"type": "twosided", "bsdf": own})))
-    return Stage(tuple(solids), tuple(emitters))
+    carried = stands.reach(photo_set.stand, width) if standing else math.inf
+    overhung = any(max(-foot.left, foot.right) > carried for foot in feet)
+    return Stage(tuple(solids), tuple(emitters), room.crowded(seen, meshes, feet), overhung)
 
 
 def heading(view: DecidedView, seed: int) -> float:
@@ -104,7 +114,7 @@ def _turned(light: Light, random: Random) -> Light:
 
 
 def _floor(
-    photo_set: PhotoSet, view: DecidedView, lift: float, random: Random, cache: Path, cards: Sequence[Card]
+    photo_set: PhotoSet, view: DecidedView, lift: float, random: Random, cache: Path, footprints: Sequence[Footprint]
 ) -> list[Solid]:
     floor, backdrop = photo_set.floor, photo_set.backdrop
     look = surface(floor, cache, _offset(random))
@@ -117,15 +127,16 @@ def _floor(
         return [(g.moved(mesh, (0, 0, -lift)), look)]
     height = terrain.RELIEFS[floor.shape](random, floor.relief)
 
-    half = max((card.footprint[0] for card in cards), default=0.3)
-    front = min((card.footprint[1] for card in cards), default=0.0)
-    behind = max((card.footprint[2] for card in cards), default=0.0)
+    left = min((foot.left for foot in footprints), default=-0.3)
+    right = max((foot.right for foot in footprints), default=0.3)
+    front = min((foot.front for foot in footprints), default=0.0)
+    behind = max((foot.back for foot in footprints), default=0.0)
 
     def settled(x: g.Array, y: g.Array) -> g.Array:
         """Flat under the products, or it would rise above their feet."""
         if lift and floor.shape in terrain.LOW:
             return height(x, y)
-        outside = np.hypot(x - np.clip(x, -half, half), y - np.clip(y, front, behind))
+        outside = np.hypot(x - np.clip(x, left, right), y - np.clip(y, front, behind))
         calm = np.clip((outside - 0.04) / 0.5, 0, 1)
         calm = calm * calm * (3 - 2 * calm)
         return np.asarray(height(x, y) * calm, np.float32)

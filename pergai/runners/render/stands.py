@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from pergai.runners.render import geometry as g
-from pergai.runners.render.card import Card
 from pergai.runners.render.geometry import Mesh
 from pergai.runners.render.spec import Stand
 from pergai.runners.render.terrain import waves
@@ -13,10 +12,9 @@ from pergai.runners.render.terrain import waves
 Random = np.random.Generator
 
 
-def build(stand: Stand, width: float, card: Card | None, random: Random) -> Mesh:
-    """A stand of any kind but `none` for a product `width` units wide, deep enough for its body."""
-    half = max(width / 2 * stand.spread, 0.32)
-    behind = card.footprint[2] if card is not None else 0.3
+def build(stand: Stand, width: float, behind: float, random: Random) -> Mesh:
+    """A stand of any kind but `none` for a product `width` units wide whose back is `behind` units behind its foremost point."""
+    half = _half(stand, width)
     centre = min(max(behind / 2, 0.05), half * 0.8)
     if stand.kind == "boulder":
         return _boulder(half, stand.height, centre, random)
@@ -31,6 +29,15 @@ def build(stand: Stand, width: float, card: Card | None, random: Random) -> Mesh
         upper = g.moved(g.cylinder(half, stand.height * 0.5, stand.bevel), (0, 0, stand.height * 0.5))
         mesh = g.join([lower, upper])
     return g.moved(mesh, (0, centre, -stand.height))
+
+
+def reach(stand: Stand, width: float) -> float:
+    """How far to each side its top carries a product, in units."""
+    return _half(stand, width) * (1.6 if stand.kind == "slab" else 1.0)
+
+
+def _half(stand: Stand, width: float) -> float:
+    return max(width / 2 * stand.spread, 0.32)
 
 
 def _boulder(half: float, height: float, centre: float, random: Random) -> Mesh:
