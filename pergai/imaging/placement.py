@@ -122,9 +122,10 @@ def _resized(colours: _Colours, cover: Alpha, box: Box, scale: float) -> tuple[_
     smaller = _lanczos(share, size)
     planes = [_lanczos(np.asarray(foreground[..., c] * share, np.float32), size) for c in range(3)]
     solid = np.maximum(smaller, 1e-3)
-    colour = np.stack([plane / solid for plane in planes], axis=-1)
     highest = np.iinfo(colours.dtype).max
-    fitted = np.clip(np.rint(colour), 0, highest).astype(colours.dtype)
+    fitted = np.empty((size[1], size[0], 3), colours.dtype)
+    for c, plane in enumerate(planes):
+        fitted[..., c] = np.clip(np.rint(plane / solid), 0, highest)
     return fitted, np.clip(np.rint(smaller * 255), 0, 255).astype(np.uint8)
 
 
