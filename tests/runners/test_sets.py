@@ -12,7 +12,7 @@ from PIL import Image
 
 from pergai.cards.catalogue import load_catalogue
 from pergai.paths import packaged
-from pergai.runners.render import card, changes, growth, lights, props, stage, walls
+from pergai.runners.render import card, changes, growth, lights, props, stage, stands, walls
 from pergai.runners.render.camera import DecidedView, aim
 from pergai.runners.render.card import Card, Footprint
 from pergai.runners.render.denoise import Guide, denoise
@@ -161,6 +161,36 @@ def test_before_a_vista_hangs_paper_when_a_colour_is_asked_for() -> None:
     teal, tinted = (changes.painted(lawn, "backdrop", "#008080", strength).backdrop for strength in (1.0, 0.3))
     assert (teal.kind, teal.material, teal.colour) == ("wall", "paper", "#008080")
     assert (tinted.kind, tinted.material) == ("vista", "garden")
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_rock_is_level_under_a_product_and_goes_into_the_ground_all_round(seed: int) -> None:
+    stand = Stand(kind="boulder", height=0.2, spread=1.5)
+    rock = stands.build(stand, 0.8, 0.3, np.random.default_rng(seed))
+    sound(rock)
+    x, y, z = rock.vertices.T
+    under = (np.abs(x) < 0.4) & (y > 0) & (y < 0.3)
+    assert under.sum() > 1000
+    assert (np.abs(z[under]) < 0.02).all()
+    rim = (x == x.min()) | (x == x.max()) | (y == y.min()) | (y == y.max())
+    assert (z[rim] < -stand.height).all()
+
+
+def test_stones_lie_beside_each_other() -> None:
+    stones = Prop(kind="stones", size=(0.1, 0.6), count=6, spread=(0.8, 0.5), clear=0.3)
+    mesh = props.build(stones, np.random.default_rng(3))
+    one = props.build(structs.replace(stones, count=1), np.random.default_rng(3))
+    middles = mesh.vertices.reshape(6, len(one.vertices), 3).mean(axis=1)[:, :2]
+    apart = np.hypot(*(middles[:, None] - middles[None]).transpose(2, 0, 1))[~np.eye(6, dtype=bool)]
+    assert apart.min() > 0.2
+
+
+def test_rings_on_water_reach_what_stands_in_it(tmp_path: Path) -> None:
+    photo_set = PhotoSet(floor=Floor(material="water", shape="rings"), stand=Stand(kind="cylinder", height=0.1))
+    built = stage.build(photo_set, "front", [_drum(60)], shadow="auto", seed=1, cache=tmp_path)
+    x, y, z = built.solids[0][0].vertices.T
+    near = (np.hypot(x, y) > 0.4) & (np.hypot(x, y) < 0.7)
+    assert np.ptp(z[near]) > 0.008
 
 
 def test_the_beads_of_a_strand_touch_and_do_not_overlap() -> None:
