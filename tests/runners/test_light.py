@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,8 @@ from pergai.runners.render import camera, geometry, lights, model
 from pergai.runners.render.denoise import Guide, denoise, without_fireflies
 from pergai.runners.render.materials import Surface, surface
 from pergai.runners.render.spec import Finish, Light
-from pergai.runners.render.translate import in_relief
+from pergai.runners.render.trace import mean_colour_and_relief
+from pergai.runners.render.translate import coloured, in_relief, sensor
 from tests.runners.desk import real_model
 
 SIZE = 32
@@ -57,6 +59,13 @@ def test_denoised_light_keeps_its_colour(tint: tuple[float, float, float]) -> No
     assert (clean.std(axis=(0, 1)) < 0.05 * noisy.std(axis=(0, 1))).all()
 
 
+def with_relief() -> Any:
+    renderer = real_model(model.load, "mitsuba")
+    if renderer.variant == "scalar":
+        pytest.skip("the scalar variant looks at no relief: it would take as long as the light")
+    return renderer
+
+
 @pytest.fixture(scope="module")
 def cloth(take: model.Take, tmp_path_factory: pytest.TempPathFactory) -> model.Take:
     """Linen on the ground, as close as in a picture, its light from the side."""
@@ -70,7 +79,7 @@ def test_relief_tilts_the_normals_as_it_does_in_the_light(cloth: model.Take) -> 
     """In a light from one direction a surface without gloss gives back the cosine to its normal, without any noise."""
     import mitsuba as mi
 
-    renderer = real_model(model.load, "mitsuba")
+    renderer = with_relief()
     mi.set_variant(model.VARIANTS[renderer.variant])
     ((mesh, linen),) = cloth.solids
     grey = {"type": "diffuse", "reflectance": {"type": "rgb", "value": [0.5] * 3}}
@@ -80,18 +89,16 @@ def test_relief_tilts_the_normals_as_it_does_in_the_light(cloth: model.Take) -> 
     sun = {"type": "directional", "direction": (-towards).tolist(), "irradiance": {"type": "rgb", "value": [np.pi] * 3}}
     shone = replace(cloth, solids=((mesh, surface),), emitters=(sun,), samples=256, depth=2)
     cosine = model._light(mi, shone)[..., 0] / 0.5
-    scene = in_relief(mi, cloth.view, 0.0, cloth.solids)
-    glance = mi.load_dict({"type": "path", "max_depth": 1})
-    normals = np.array(mi.render(scene, integrator=glance, spp=256, seed=cloth.seed))
+    assert in_relief(cloth.solids)
+    scene = coloured(mi, cloth.view, 0.0, cloth.solids, relief=True)
+    _, normals = mean_colour_and_relief(mi, scene, 256, cloth.seed, mi.load_dict(sensor(mi, cloth.view, 0.0)))
     assert cosine.std() > 0.1
     assert np.corrcoef((normals @ towards).ravel(), cosine.ravel())[0, 1] > 0.98
 
 
 def test_a_weave_outlives_the_noise(cloth: model.Take) -> None:
     """Four paths a pixel show its threads as they are; a denoiser that knows the colours alone smooths them away."""
-    renderer = real_model(model.load, "mitsuba")
-    if not renderer.relief_samples:
-        pytest.skip(f"the {renderer.variant} variant looks at no relief: it would take as long as the light")
+    renderer = with_relief()
     seen, true = (renderer.run([replace(cloth, samples=samples, seed=samples)])[0] for samples in (4, 256))
     assert isinstance(seen, model.Light)
     assert isinstance(true, model.Light)
@@ -101,10 +108,8 @@ def test_a_weave_outlives_the_noise(cloth: model.Take) -> None:
 
 
 def test_there_is_no_relief_where_none_is(take: model.Take) -> None:
-    import mitsuba as mi
-
     ceramic = Surface({"type": "twosided", "bsdf": {"type": "diffuse"}})
-    assert in_relief(mi, take.view, 0.0, ((take.solids[0][0], ceramic),)) is None
+    assert not in_relief(((take.solids[0][0], ceramic),))
 
 
 def test_a_stray_pixel_is_pressed_down_but_not_the_few_that_find_a_reflection() -> None:

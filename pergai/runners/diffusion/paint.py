@@ -38,7 +38,7 @@ async def paint(desk: Desk, request: Request, begin: float, end: float) -> Paint
 
     def report(fraction: float) -> None:
         nonlocal told_at
-        if time.monotonic() - told_at < TELL_SECONDS:  # steps of a few milliseconds are not to wait for who is told of them
+        if time.monotonic() - told_at < TELL_SECONDS:  # short steps are not to wait for who is told of them
             return
         told_at = time.monotonic()
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is left to be told

@@ -40,7 +40,7 @@ class Guide:
         return Guide(albedo, None if self.normals is None else np.where(where, FLAT, self.normals[here]))
 
 
-def denoise(colour: Floats, guide: Guide, *, blurred: bool = False) -> Floats:
+def denoise(colour: Floats, guide: Guide, *, blurred: bool = False, trusted: bool = True) -> Floats:
     """Linear light (height, width, 3) without its noise; all values must be finite. Wants noise that differs from pixel to
     pixel: a box filter, and paths that know nothing of the neighbours'.
 
@@ -48,7 +48,8 @@ def denoise(colour: Floats, guide: Guide, *, blurred: bool = False) -> Floats:
     network its normals save a quarter as much.
 
     `blurred` says that an open lens has made the albedo noisy too: its own noise is removed first, or a horizon out of focus
-    keeps the grain of the few looks that were taken at it, as if it were a texture.
+    keeps the grain of the few looks that were taken at it, as if it were a texture. `trusted` says that otherwise it has none:
+    its edges and textures are taken over to the pixel.
 
     The network's own cast is taken out: over a neighbourhood the mean is that of the noisy light, in each colour.
 
@@ -57,6 +58,9 @@ def denoise(colour: Floats, guide: Guide, *, blurred: bool = False) -> Floats:
     import pyoidn
 
     albedo, normals = np.ascontiguousarray(guide.albedo, np.float32), guide.normals
+    directions = np.zeros_like(
+        albedo
+    )  # the network that trusts its guides has two; the normals of the solids help no more
     with pyoidn.Device() as device:
         device.commit()
         if blurred:
@@ -67,9 +71,11 @@ def denoise(colour: Floats, guide: Guide, *, blurred: bool = False) -> Floats:
         with pyoidn.Filter(device, pyoidn.OIDN_FILTER_TYPE_RT) as network:
             network.set_image(pyoidn.OIDN_IMAGE_COLOR, noisy, pyoidn.OIDN_FORMAT_FLOAT3)
             network.set_image(pyoidn.OIDN_IMAGE_ALBEDO, albedo, pyoidn.OIDN_FORMAT_FLOAT3)
+            if blurred or trusted:
+                network.set_image(pyoidn.OIDN_IMAGE_NORMAL, directions, pyoidn.OIDN_FORMAT_FLOAT3)
+                network.set_bool("cleanAux", True)
             network.set_image(pyoidn.OIDN_IMAGE_OUTPUT, clean, pyoidn.OIDN_FORMAT_FLOAT3)
             network.set_bool("hdr", True)
-            network.set_bool("cleanAux", blurred)
             network.set_quality(pyoidn.OIDN_QUALITY_HIGH)
             network.commit()
             network.execute()

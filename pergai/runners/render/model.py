@@ -24,7 +24,7 @@ from pergai.errors import JobError, ModelUnavailable
 from pergai.runners.render import catalogue
 from pergai.runners.render.camera import View
 from pergai.runners.render.denoise import Guide, denoise, without_fireflies
-from pergai.runners.render.trace import mean_light
+from pergai.runners.render.trace import mean_colour, mean_colour_and_relief, mean_light
 from pergai.runners.render.translate import Solid, coloured, in_relief, lit, sensor
 
 log = logging.getLogger(__name__)
@@ -47,8 +47,6 @@ DETAIL_SAMPLES = 2
 
 GUIDE_SAMPLES = {"cuda": 16, "llvm": 16, "scalar": 4}
 """Looks at the albedo a pixel: the denoiser keeps what texture it is shown without noise."""
-RELIEF_SAMPLES = {"cuda": 12, "llvm": 12, "scalar": 0}
-"""Looks at the relief a pixel. The scalar variant would take as long for them as for the light."""
 
 EMPTY_SAMPLES = 10
 """Paths of an empty set that many products share, for each path of a single picture."""
@@ -128,7 +126,6 @@ class Renderer:
     def __init__(self, variant: str) -> None:
         self.variant = variant
         self.guide_samples = GUIDE_SAMPLES[variant]
-        self.relief_samples = RELIEF_SAMPLES[variant]
         self.blurred = BLURRED[variant]
         self._pictures = 0
 
@@ -157,12 +154,16 @@ class Renderer:
     def _exposed(self, mi: Any, take: Take, guide: Guide, scene: Any = None) -> Floats:
         """Linear light without its noise."""
         noisy = without_fireflies(_light(mi, take, scene))
-        return denoise(noisy, guide, blurred=take.aperture >= self.blurred)
+        return denoise(noisy, guide, blurred=take.aperture >= self.blurred, trusted=self.variant != "scalar")
 
     def _guide(self, mi: Any, take: Take) -> Guide:
-        scene = coloured(mi, take.view, take.aperture, take.solids)
-        albedo = _colours(mi, scene, take.view, take.aperture, self.guide_samples, take.seed)
-        return Guide(albedo, _relief(mi, take, self.relief_samples) if self.relief_samples else None)
+        relief = self.variant != "scalar" and in_relief(take.solids)
+        scene = coloured(mi, take.view, take.aperture, take.solids, relief=relief)
+        if not relief:
+            return Guide(_colours(mi, scene, take.view, take.aperture, self.guide_samples, take.seed))
+        camera = mi.load_dict(sensor(mi, take.view, take.aperture))
+        albedo, normals = mean_colour_and_relief(mi, scene, self.guide_samples, take.seed, camera)
+        return Guide(np.clip(albedo, 0, 1), normals)
 
     def _contrast(self, mi: Any, contrast: Contrast) -> Light:
         few = max(1, round(contrast.take.samples * CONTRAST_SAMPLES))
@@ -180,7 +181,7 @@ class Renderer:
 
     def _empty(self, mi: Any, contrast: Contrast, few: int) -> catalogue.Empty:
         bare = replace(contrast.bare, detail=None)
-        how = (mi.__version__, self.variant, self.guide_samples, self.relief_samples, EMPTY_SAMPLES, few)
+        how = (mi.__version__, self.variant, self.guide_samples, EMPTY_SAMPLES, few)
         key = catalogue.fingerprint(catalogue.VERSION, *how, bare)
         if (kept := catalogue.read(contrast.folder, key)) is not None:
             return kept
@@ -224,15 +225,7 @@ def _light(mi: Any, take: Take, scene: Any = None) -> Floats:
 
 def _colours(mi: Any, scene: Any, view: View, aperture: float, samples: int, seed: int) -> Floats:
     camera = mi.load_dict(sensor(mi, view, aperture))
-    return np.clip(mean_light(mi, scene, 1, samples, seed, camera), 0, 1)
-
-
-def _relief(mi: Any, take: Take, samples: int) -> Floats | None:
-    """Normals of the surfaces' relief, the mean of what a pixel shows."""
-    scene = in_relief(mi, take.view, take.aperture, take.solids)
-    if scene is None:
-        return None
-    return mean_light(mi, scene, 1, samples, take.seed)
+    return np.clip(mean_colour(mi, scene, samples, seed, camera), 0, 1)
 
 
 def _shape(mi: Any, scene: Any, survey: Survey) -> tuple[Floats, Floats]:

@@ -2,34 +2,69 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from pergai.runners.render.translate import RELIEF
+
 Floats = npt.NDArray[np.float32]
 
+Look = Callable[[Any, Any], list[Any]]
+"""What a sampler and a ray find, each a colour."""
+
+TOO_FEW = "at least one sample is needed"
 ROULETTE_FROM = 4
 """Steps of a path after which it may end by chance."""
 
 
-def mean_light(mi: Any, scene: Any, depth: int, samples: int, seed: int, camera: Any = None) -> Floats:
+def mean_light(mi: Any, scene: Any, depth: int, samples: int, seed: int, camera: Any) -> Floats:
     """What `samples` paths a pixel, of `depth` steps at most, find on average, (height, width, 3), spread evenly over what they
-    can see (the sampler of `translate.sensor`), through `camera` or else the scene's own. A path of one step sees what shines.
+    can see (the sampler of `translate.sensor`).
 
     Raises ValueError for less than one sample.
     """
-    if samples < 1:
-        raise ValueError("at least one sample is needed")
-    camera = scene.sensors()[0] if camera is None else camera
     path = mi.load_dict({"type": "path", "max_depth": depth, "rr_depth": ROULETTE_FROM})
     if mi.variant().startswith("scalar"):
-        mean = mi.render(scene, sensor=camera, integrator=path, spp=samples, seed=seed % 2**32)
-        return np.array(mean, np.float32)[..., :3]
-    return _wavefronts(mi, scene, camera, path if depth > 1 else None, samples, seed % 2**32)
+        return _rendered(mi, scene, path, samples, seed, camera)
+    return _wavefronts(mi, camera, samples, seed, lambda sampler, ray: [path.sample(scene, sampler, ray)[0]])[0]
 
 
-def _wavefronts(mi: Any, scene: Any, camera: Any, path: Any, samples: int, seed: int) -> Floats:
+def mean_colour(mi: Any, scene: Any, samples: int, seed: int, camera: Any) -> Floats:
+    """What as many looks at a scene of `translate.coloured` find on average, (height, width, 3)."""
+    if mi.variant().startswith("scalar"):
+        look = mi.load_dict({"type": "path", "max_depth": 1})  # a path of one step sees what shines
+        return _rendered(mi, scene, look, samples, seed, camera)
+    return _wavefronts(mi, camera, samples, seed, lambda _, ray: [_shining(scene.ray_intersect(ray))])[0]
+
+
+def mean_colour_and_relief(mi: Any, scene: Any, samples: int, seed: int, camera: Any) -> tuple[Floats, Floats]:
+    """The same, and the normals that the scene's solids have as `translate.RELIEF`; no number of looks is too dear for a
+    variant that compiles, and the scalar one has none."""
+
+    def look(_: Any, ray: Any) -> list[Any]:
+        seen = scene.ray_intersect(ray)
+        return [_shining(seen), seen.shape.eval_attribute_3(RELIEF, seen)]
+
+    colour, relief = _wavefronts(mi, camera, samples, seed, look)
+    return colour, relief
+
+
+def _shining(seen: Any) -> Any:
+    """What the path integrator finds in one step; it would ask all lamps besides, for nothing."""
+    return seen.shape.emitter().eval(seen)
+
+
+def _rendered(mi: Any, scene: Any, integrator: Any, samples: int, seed: int, camera: Any) -> Floats:
+    if samples < 1:
+        raise ValueError(TOO_FEW)
+    mean = mi.render(scene, sensor=camera, integrator=integrator, spp=samples, seed=seed % 2**32)
+    return np.array(mean, np.float32)[..., :3]
+
+
+def _wavefronts(mi: Any, camera: Any, samples: int, seed: int, look: Look) -> list[Floats]:
     """All pixels at once, one path each in a pass: the paths of one pass are added up in any order, and with several of a pixel
     the last bits of floats differ from run to run.
 
@@ -39,6 +74,8 @@ def _wavefronts(mi: Any, scene: Any, camera: Any, path: Any, samples: int, seed:
     """
     import drjit as dr
 
+    if samples < 1:
+        raise ValueError(TOO_FEW)
     width, height = (int(side) for side in camera.film().crop_size())
     pixels = width * height
     wide = dr.opaque(mi.UInt32, width)
@@ -46,10 +83,9 @@ def _wavefronts(mi: Any, scene: Any, camera: Any, path: Any, samples: int, seed:
     sampler = camera.sampler().clone()
     sampler.set_sample_count(samples)
     sampler.set_samples_per_wavefront(1)
-    sampler.seed(seed, pixels)
-    total = dr.zeros(mi.Color3f, pixels)
+    sampler.seed(seed % 2**32, pixels)
     sampler.schedule_state()
-    dr.make_opaque(total)
+    totals: list[Any] = []
     for _ in range(samples):
         index = dr.arange(mi.UInt32, pixels)
         row = index // wide
@@ -57,15 +93,16 @@ def _wavefronts(mi: Any, scene: Any, camera: Any, path: Any, samples: int, seed:
         lens = sampler.next_2d() if camera.needs_aperture_sample() else mi.Point2f(0.5)
         ray, weight = camera.sample_ray_differential(0.0, 0.0, at, lens)
         ray.scale_differential(samples**-0.5)
-        total += weight * (_shining(scene, ray) if path is None else path.sample(scene, sampler, ray)[0])
+        found = look(sampler, ray)
+        if not totals:
+            totals = [dr.zeros(mi.Color3f, pixels) for _ in found]
+            dr.make_opaque(totals)
+        totals = [total + weight * seen for total, seen in zip(totals, found, strict=True)]
         sampler.advance()
         sampler.schedule_state()
-        dr.eval(total)
-    planes = [np.asarray(plane, np.float32).reshape(height, width) for plane in total]
-    return np.stack(planes, axis=-1) / np.float32(samples)
-
-
-def _shining(scene: Any, ray: Any) -> Any:
-    """What the path integrator finds in one step; it would ask all lamps besides, for nothing."""
-    seen = scene.ray_intersect(ray)
-    return seen.emitter(scene).eval(seen)
+        dr.eval(totals)
+    return [
+        np.stack([np.asarray(plane, np.float32).reshape(height, width) for plane in total], axis=-1)
+        / np.float32(samples)
+        for total in totals
+    ]

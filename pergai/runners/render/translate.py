@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -29,6 +29,8 @@ MIDDLE = (0.0, 0.0, 0.35)
 ALIGNMENT = 64
 """Bytes."""
 
+RELIEF = "vertex_relief"
+"""What a solid's relief is known by to Mitsuba."""
 STEEP = 0.2
 """Slope of a relief, root mean square, from which on a denoiser takes more of it away than a look at it costs."""
 
@@ -87,37 +89,29 @@ def _weighed(emitter: Mapping[str, Any], weight: float) -> dict[str, Any]:
     return {**emitter, "sampling_weight": weight}
 
 
-def coloured(mi: Any, view: View, aperture: float, solids: tuple[Solid, ...]) -> Any:
+def coloured(mi: Any, view: View, aperture: float, solids: tuple[Solid, ...], *, relief: bool = False) -> Any:
     """The set with every surface shining evenly in its own colour: what the camera sees of it is the albedo, in one step of a
-    path. (Mitsuba's own `albedo` AOV costs four times as much, and is black for metals.)"""
-    return _shining(mi, view, aperture, solids, lambda surface: (surface, _colour(surface.bsdf)))
+    path. (Mitsuba's own `albedo` AOV costs four times as much, and is black for metals.)
 
-
-def in_relief(mi: Any, view: View, aperture: float, solids: tuple[Solid, ...]) -> Any | None:
-    """The set with every surface shining in the normals of its relief over it, (0, 0, 1) where it is flat, as Mitsuba's
-    `bumpmap` tilts them; None where no surface has one that is steep."""
-    known = {id(surface): surface for _, surface in solids}  # a floor of several pieces has one
-    if not any(_steepness(surface) >= STEEP for surface in known.values()):
-        return None
-    looks = {name: _normals(surface) for name, surface in known.items()}
-    return _shining(mi, view, aperture, solids, lambda surface: looks[id(surface)])
-
-
-def _shining(
-    mi: Any,
-    view: View,
-    aperture: float,
-    solids: tuple[Solid, ...],
-    look: Callable[[Surface], tuple[Surface, Mapping[str, Any]]],
-) -> Any:
-    """`look` gives for each surface how a texture lies on it, and the texture in which it shines."""
+    With `relief` each has the attribute `RELIEF` besides: the normals of its relief over it, (0, 0, 1) where it is flat, as
+    Mitsuba's `bumpmap` tilts them.
+    """
     scene: dict[str, Any] = {"type": "scene", "sensor": sensor(mi, view, aperture)}
+    known = {id(surface): surface for _, surface in solids}  # a floor of several pieces has one
+    normals = {name: _real(mi, _normals(surface)) for name, surface in known.items()} if relief else {}
     for i, (mesh, surface) in enumerate(solids):
         shown = _facing(mesh, np.asarray(view.origin))
-        laid, radiance = look(surface)
-        shine = {"radiance": _real(mi, radiance)}
-        scene[f"solid{i}"] = _mesh(mi, f"solid{i}", shown, laid, {"type": "diffuse"}, shine)
+        shine = {"radiance": _real(mi, _colour(surface.bsdf))}
+        scene[f"solid{i}"] = _mesh(mi, f"solid{i}", shown, surface, {"type": "diffuse"}, shine)
+        if relief:
+            scene[f"solid{i}"].add_texture_attribute(RELIEF, mi.load_dict(normals[id(surface)]))
     return mi.load_dict(scene)
+
+
+def in_relief(solids: tuple[Solid, ...]) -> bool:
+    """Whether any surface is steep."""
+    known = {id(surface): surface for _, surface in solids}
+    return any(_steepness(surface) >= STEEP for surface in known.values())
 
 
 def _bump(bsdf: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -138,11 +132,11 @@ def _steepness(surface: Surface) -> float:
     return float(step * bump["scale"] / surface.period * height.shape[1])
 
 
-def _normals(surface: Surface) -> tuple[Surface, Mapping[str, Any]]:
+def _normals(surface: Surface) -> Mapping[str, Any]:
     """Between four texels of a height each: half a texel further on."""
     bump = _bump(surface.bsdf)
     if not bump:
-        return surface, {"type": "rgb", "value": [0.0, 0.0, 1.0]}
+        return {"type": "rgb", "value": [0.0, 0.0, 1.0]}
     height = bump["arbitrary"]["bitmap"].array
     size = height.shape[1]
     right, down = np.roll(height, -1, 1), np.roll(height, -1, 0)
@@ -153,9 +147,7 @@ def _normals(surface: Surface) -> tuple[Surface, Mapping[str, Any]]:
     normals[..., 1] = (falling + rising) * steepness
     normals[..., 2] = 1
     normals /= np.sqrt(np.einsum("ijk,ijk->ij", normals, normals))[..., None]
-    x, y = surface.offset
-    laid = replace(surface, offset=(x - 0.5 / size, y - 0.5 / size))
-    return laid, {"type": "bitmap", "raw": True, "bitmap": Texture(normals, raw=True)}
+    return {"type": "bitmap", "raw": True, "bitmap": Texture(normals, raw=True), "to_uv": ("moved", -0.5 / size)}
 
 
 def _facing(mesh: Mesh, eye: npt.NDArray[np.float64]) -> Mesh:
@@ -264,6 +256,8 @@ def _real(mi: Any, node: Any) -> Any:
         )
         frame = mi.ScalarTransform4f().look_at(origin=origin, target=target, up=up)
         return frame @ mi.ScalarTransform4f().scale([width, height, 1])
+    if isinstance(node, tuple) and node and node[0] == "moved":
+        return mi.ScalarTransform3f().translate([node[1], node[1]])
     if isinstance(node, tuple) and node and node[0] == "upright":
         return mi.ScalarTransform4f().rotate([1, 0, 0], 90)
     return node
