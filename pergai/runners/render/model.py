@@ -154,7 +154,7 @@ class Renderer:
     def _exposed(self, mi: Any, take: Take, guide: Guide, scene: Any = None) -> Floats:
         """Linear light without its noise."""
         noisy = without_fireflies(_light(mi, take, scene))
-        return denoise(noisy, guide, blurred=take.aperture >= self.blurred, trusted=self.variant != "scalar")
+        return denoise(noisy, guide, blurred=take.aperture >= self.blurred)
 
     def _guide(self, mi: Any, take: Take) -> Guide:
         relief = self.variant != "scalar" and in_relief(take.solids)
