@@ -22,7 +22,8 @@ import numpy.typing as npt
 
 from pergai.imaging.composite import fill_behind
 from pergai.imaging.placement import Box
-from pergai.runners.render.denoise import Guide, mean_around
+from pergai.runners.render.denoise import Guide
+from pergai.runners.render.neighbourhood import mean_around
 
 Floats = npt.NDArray[np.float32]
 

@@ -11,12 +11,13 @@ from scipy import ndimage
 
 from pergai.errors import JobError
 from pergai.imaging.placement import Box
+from pergai.runners.render.neighbourhood import at_full_size, in_cells, mean_around
 from pergai.runners.render.relief import shading
 
 Floats = npt.NDArray[np.float32]
 
-NEIGHBOURHOOD = 79
-"""Pixels over which the mean of the light is kept: noise has none left over so many."""
+NEIGHBOURHOOD = 20
+"""Cells over which the mean of the light is kept: noise has none left over so many."""
 MOST_CORRECTED = 1.25
 FLAT = np.array([0, 0, 1], np.float32)
 STRAY = 2
@@ -83,15 +84,9 @@ def denoise(colour: Floats, guide: Guide, *, blurred: bool = False) -> Floats:
 def _with_mean_of(noisy: Floats, clean: Floats) -> Floats:
     """As a factor: light beside something dark does not shine into it."""
     least = max(1e-3 * float(clean.mean()), 1e-9)
-    factor = (mean_around(noisy, NEIGHBOURHOOD) + least) / (mean_around(clean, NEIGHBOURHOOD) + least)
-    return np.asarray(clean * np.clip(factor, 1 / MOST_CORRECTED, MOST_CORRECTED), np.float32)
-
-
-def mean_around(light: Floats, pixels: int) -> Floats:
-    """The mean over so many pixels each way, nearer ones counting more."""
-    size = (pixels, pixels, 1)
-    mean: Floats = ndimage.uniform_filter(ndimage.uniform_filter(light, size), size)
-    return mean
+    wanted, found = (mean_around(in_cells(light), NEIGHBOURHOOD) + least for light in (noisy, clean))
+    factor = at_full_size(np.clip(wanted / found, 1 / MOST_CORRECTED, MOST_CORRECTED), clean.shape)
+    return np.asarray(clean * factor, np.float32)
 
 
 def _smoothed(device: Any, albedo: Floats) -> Floats:
@@ -111,7 +106,7 @@ def without_fireflies(colour: Floats) -> Floats:
     """Single pixels far brighter than everything around them are brought down to their neighbours' level; values that are
     not finite count as black. Two within `STRAY` pixels of each other are light: few paths find a lamp's blurred reflection."""
     finite = np.nan_to_num(colour, nan=0.0, posinf=0.0, neginf=0.0)
-    level = finite.max(axis=-1)
+    level = np.maximum(np.maximum(finite[..., 0], finite[..., 1]), finite[..., 2])  # a third of the time of .max()
     ring = np.ones((2 * STRAY + 1, 2 * STRAY + 1), bool)
     ring[STRAY, STRAY] = False
     brightest = ndimage.maximum_filter(level, footprint=ring, mode="nearest")

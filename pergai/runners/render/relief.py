@@ -12,16 +12,13 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
-from scipy import ndimage
 
 from pergai.runners.render.colour import LUMINANCE
+from pergai.runners.render.neighbourhood import at_full_size, in_cells, mean_around
 
 Floats = npt.NDArray[np.float32]
 Plane = npt.NDArray[np.float32]
 
-CELL = 4
-"""Pixels of a cell's side: what a neighbourhood says is worked out cell by cell."""
 AROUND = 5
 """Cells over which means are taken, twice."""
 FLATTEST = 1e-4
@@ -59,24 +56,13 @@ def _regressed(wanted: Plane, known: Sequence[Plane]) -> list[Plane]:
     right = np.stack([_mean(a * wanted) for a in known])
     left = np.moveaxis(products, (0, 1), (-2, -1)) + FLATTEST * np.eye(count, dtype=np.float32)
     factors = np.linalg.solve(left, np.moveaxis(right, 0, -1)[..., None])[..., 0]
-    return [_at_full_size(plane, wanted.shape) for plane in np.moveaxis(factors, -1, 0)]
+    return [at_full_size(plane, wanted.shape) for plane in np.moveaxis(factors, -1, 0)]
 
 
 def _thereabouts(plane: Plane) -> Plane:
-    return _at_full_size(_mean(plane), plane.shape)
+    return at_full_size(_mean(plane), plane.shape)
 
 
 def _mean(plane: Plane) -> Plane:
     """The mean round each cell."""
-    cells = np.asarray(Image.fromarray(np.ascontiguousarray(plane, np.float32)).reduce(CELL))
-    return np.asarray(
-        ndimage.uniform_filter(ndimage.uniform_filter(cells, AROUND, mode="nearest"), AROUND, mode="nearest")
-    )
-
-
-def _at_full_size(cells: Plane, shape: tuple[int, ...]) -> Plane:
-    height, width = shape
-    whole = Image.fromarray(np.ascontiguousarray(cells, np.float32)).resize(
-        (cells.shape[1] * CELL, cells.shape[0] * CELL), Image.Resampling.BILINEAR
-    )
-    return np.asarray(whole, np.float32)[:height, :width]
+    return mean_around(in_cells(plane), AROUND)
