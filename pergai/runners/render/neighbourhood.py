@@ -32,5 +32,5 @@ def at_full_size(cells: Floats, shape: tuple[int, ...]) -> Floats:
 def mean_around(light: Floats, size: int) -> Floats:
     """The mean over so many pixels, or cells, each way and once more, so that nearer ones count more."""
     window = (size, size) + (1,) * (light.ndim - 2)
-    mean: Floats = ndimage.uniform_filter(ndimage.uniform_filter(light, window, mode="nearest"), window, mode="nearest")
+    mean: Floats = ndimage.uniform_filter(ndimage.uniform_filter(light, window), window)
     return mean
