@@ -134,9 +134,10 @@ def continue_behind(
     if not hole.any() or hole.all():
         return picture
     filled = fill_behind(picture, hole)
-    distance, nearest = ndimage.distance_transform_edt(hole, return_indices=True)
-    narrow = hole & (distance < rim)
-    here, beside = np.argwhere(narrow), nearest[:, narrow].T
+    corner, part = _about(hole)
+    distance, nearest = ndimage.distance_transform_edt(part, return_indices=True)
+    narrow = part & (distance < rim)
+    here, beside = np.argwhere(narrow) + corner, nearest[:, narrow].T + corner
     mirrored = 2 * beside - here
     outside = (mirrored < 0) | (mirrored >= hole.shape)
     mirrored = np.where(outside.any(axis=1, keepdims=True), beside, mirrored)
@@ -145,8 +146,15 @@ def continue_behind(
     shadow = level[tuple(beside.T)] < SHADOW * level[tuple(mirrored.T)]
     mirrored = np.where(shadow[:, None], beside, mirrored)
     share = np.clip(1 - (distance[narrow] - 2) / (rim - 2), 0, 1).astype(np.float32)[:, None]
-    filled[narrow] += share * (picture[tuple(mirrored.T)] - filled[narrow])
+    filled[tuple(here.T)] += share * (picture[tuple(mirrored.T)] - filled[tuple(here.T)])
     return filled
+
+
+def _about(hole: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.bool_]]:
+    """The part of a picture that holds a hole and what is beside it, and its corner (row, column)."""
+    spans = [np.flatnonzero(hole.any(axis=axis))[[0, -1]] for axis in (1, 0)]
+    corner = np.array([max(first - 1, 0) for first, _ in spans])
+    return corner, hole[corner[0] : spans[0][1] + 2, corner[1] : spans[1][1] + 2]
 
 
 def _coarser(weighted: _Planes, weight: FloatPlane) -> _Planes:

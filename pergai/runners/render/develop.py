@@ -35,13 +35,14 @@ def tone(colour: Floats, look: Look, white: float) -> Floats:
 
 def _neutral(colour: Floats, start: float = 0.8, desaturation: float = 0.15) -> Floats:
     """Khronos PBR Neutral without its offset for specular haze: our matt papers have none, and it would oversaturate."""
-    peak = colour.max(axis=-1, keepdims=True)
+    peaks = np.maximum(np.maximum(colour[..., 0], colour[..., 1]), colour[..., 2])
+    bright = peaks >= start
+    picture, peak = colour.astype(np.float32), peaks[bright][:, None]
     room = 1.0 - start
-    pressed = 1.0 - room * room / (np.maximum(peak, start) + room - start)
-    scaled = colour * (np.where(peak < start, peak, pressed) / np.maximum(peak, 1e-6))
+    pressed = 1.0 - room * room / (peak + room - start)
     share = 1.0 - 1.0 / (desaturation * (peak - pressed) + 1.0)
-    whitened = scaled * (1 - share) + pressed * share
-    return np.where(peak < start, colour, whitened).astype(np.float32)
+    picture[bright] = colour[bright] * (pressed / peak) * (1 - share) + pressed * share
+    return picture
 
 
 def seamless(colour: Floats, albedo: Floats, product: npt.NDArray[np.bool_]) -> Floats:
