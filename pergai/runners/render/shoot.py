@@ -130,11 +130,23 @@ def _hidden(alpha: Alpha, take: Take, back: float) -> npt.NDArray[np.bool_]:
     if not solid.any():
         return solid
     blur = take.aperture * back / (take.view.distance + back) * take.view.focal / take.view.distance
+    reach = HIDDEN_RIM + blur
+    rows, columns = (np.flatnonzero((alpha >= FAINTEST_FOOT).any(axis=axis)) for axis in (1, 0))
+    about = np.s_[
+        max(rows[0] - int(reach) - 1, 0) : rows[-1] + int(reach) + 2,
+        max(columns[0] - int(reach) - 1, 0) : columns[-1] + int(reach) + 2,
+    ]
+    hidden = np.zeros_like(solid)
+    hidden[about] = _hides(alpha[about], solid[about], reach)
+    return hidden
+
+
+def _hides(alpha: Alpha, solid: npt.NDArray[np.bool_], reach: float) -> npt.NDArray[np.bool_]:
     distance, (row, column) = ndimage.distance_transform_edt(~solid, return_indices=True)
     height = len(solid)
     lowest = height - 1 - np.argmax(solid[::-1], axis=0)
     under = (row == lowest[column]) & (np.arange(height)[:, None] > row)
-    return np.where(under, alpha >= FAINTEST_FOOT, distance <= HIDDEN_RIM + blur)
+    return np.where(under, alpha >= FAINTEST_FOOT, distance <= reach)
 
 
 def _locked(
