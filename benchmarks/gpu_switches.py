@@ -28,7 +28,8 @@ class Switch:
 PLAIN = Switch(budget=30)
 SWITCHES = {
     "attention cudnn": Switch(budget=25, card={"attention": "cudnn"}),
-    "compile": Switch(budget=100, card={"compile": "default"}),
+    "compile_blocks": Switch(budget=60, card={"compile_blocks": "default"}),
+    "compile": Switch(budget=150, card={"compile": "default"}),
     "compile, attention cudnn, compile_vae": Switch(
         budget=120, card={"compile": "default", "attention": "cudnn", "compile_vae": "default"}
     ),

@@ -28,6 +28,7 @@ Fresh = Callable[..., StepModel]
         ("sd9", {"compile_vae": "eager"}),
         pytest.param("sd9", {"compile": "eager", "rows": [4]}, marks=pytest.mark.slow),
         pytest.param("xl9", {"compile": "aot_eager", "rows": [4]}, marks=pytest.mark.slow),
+        pytest.param("xl9", {"compile_blocks": "aot_eager", "rows": [4]}, marks=pytest.mark.slow),
     ],
     ids=str,
 )
@@ -40,7 +41,7 @@ def test_a_faster_way_paints_the_same_picture(
     pictures = finish(fast, *asked[1])
     assert all(apart(a.pixels, b.pixels) <= 1 for a, b in zip(expected, pictures, strict=True))
     assert "failed" not in caplog.text
-    if "compile" in options:
+    if {"compile", "compile_blocks"} & options.keys():
         forward = fast._denoiser._forward
         assert isinstance(forward, Fallible)
         assert forward.is_fast
@@ -88,6 +89,19 @@ def test_a_way_that_fails_is_left_with_a_warning_and_the_picture_is_painted(
     assert all(apart(a.pixels, b.pixels) <= 1 for a, b in zip(expected, pictures, strict=True))
     assert len(calls) == 1
     assert "the model runs without it" in caplog.text
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shortcut", [{"deep_cache": 2}, {"gate": 0.5}], ids=str)
+def test_compiled_blocks_stay_out_of_the_way_of_what_leaves_them_out(
+    fresh: Fresh, models: dict[str, StepModel], shortcut: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its companions in the batch run compiled, before and after."""
+    asked = [[request(steps=4, seed=seed, **(shortcut if seed == 1 else {})) for seed in range(3)] for _ in range(2)]
+    expected = finish(models["xl9"], *asked[0])
+    pictures = finish(fresh("xl9", compile_blocks="eager", rows=[4]), *asked[1])
+    assert all(apart(a.pixels, b.pixels) <= 1 for a, b in zip(expected, pictures, strict=True))
+    assert "failed" not in caplog.text
 
 
 def test_memory_that_runs_out_is_not_the_fault_of_the_way() -> None:

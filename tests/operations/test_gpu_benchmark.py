@@ -15,7 +15,8 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 GOALS = (
     *("same pictures as stock", "bare engine, CUDA graphs", "4 steps against 20", "beside the UNet", "memory"),
     *("MLPerf's shape", "8-bit weights", "Poisson", "4096²", "x4plus (goals", "BiRefNet-L"),
-    *("small: graphs", "small: attention flash", "small: channels_last off", "small: compile", "small: compile_vae"),
+    *("small: graphs", "small: attention flash", "small: channels_last", "small: compile_vae"),
+    *("small: compile_blocks", "small: compile"),
     *("small: fp8", "small: deep_cache 3", "small: gate 0.4", "small-xl: compile", "small: LoRAs in turn"),
     *("HTTP, small: images/s", "HTTP, small-xl: images/s", "HTTP, small: unloaded", "HTTP, x4plus", "cold start"),
 )
