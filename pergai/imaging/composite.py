@@ -12,7 +12,7 @@ from scipy import ndimage
 
 from pergai.imaging.colour import to_16_bits
 from pergai.imaging.picture import RGB, Alpha, Deep, FloatPlane, Matte
-from pergai.imaging.placement import Box, Placed
+from pergai.imaging.placement import Box, Placed, around
 from pergai.imaging.planes import picked, whole
 
 _Colours = TypeVar("_Colours", RGB, Deep)
@@ -134,7 +134,8 @@ def continue_behind(
     if not hole.any() or hole.all():
         return picture
     filled = fill_behind(picture, hole)
-    corner, part = _about(hole)
+    near = around(hole, 1)
+    corner, part = np.array([span.start for span in near]), hole[near]
     distance, nearest = ndimage.distance_transform_edt(part, return_indices=True)
     narrow = part & (distance < rim)
     here, beside = np.argwhere(narrow) + corner, nearest[:, narrow].T + corner
@@ -148,13 +149,6 @@ def continue_behind(
     share = np.clip(1 - (distance[narrow] - 2) / (rim - 2), 0, 1).astype(np.float32)[:, None]
     filled[tuple(here.T)] += share * (picture[tuple(mirrored.T)] - filled[tuple(here.T)])
     return filled
-
-
-def _about(hole: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.bool_]]:
-    """The part of a picture that holds a hole and what is beside it, and its corner (row, column)."""
-    spans = [np.flatnonzero(hole.any(axis=axis))[[0, -1]] for axis in (1, 0)]
-    corner = np.array([max(first - 1, 0) for first, _ in spans])
-    return corner, hole[corner[0] : spans[0][1] + 2, corner[1] : spans[1][1] + 2]
 
 
 def _coarser(weighted: _Planes, weight: FloatPlane) -> _Planes:

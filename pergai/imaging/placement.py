@@ -75,6 +75,15 @@ def bounding_box(alpha: Alpha, threshold: int = SOLID) -> Box | None:
     return Box(int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
 
 
+def around(where: npt.NDArray[np.bool_], margin: int) -> tuple[slice, slice]:
+    """The rows and columns in which something is true, and so many pixels beside them; all of them when nothing is."""
+    if not where.any():
+        return slice(0, where.shape[0]), slice(0, where.shape[1])
+    spans = [np.flatnonzero(where.any(axis=axis))[[0, -1]].tolist() for axis in (1, 0)]
+    (top, bottom), (left, right) = ((max(0, first - margin), last + 1 + margin) for first, last in spans)
+    return slice(top, bottom), slice(left, right)
+
+
 def fit(box: Box, width: int, height: int, spot: Spot, snap: float = 0.03) -> float:
     """The scale that fits a box to its spot on a canvas. Within `snap` of 1 it is 1, so that nothing is resampled."""
     scale = min(spot.height * height / box.height, spot.width * width / box.width)

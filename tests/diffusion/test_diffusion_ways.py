@@ -146,7 +146,13 @@ def test_recorded_graphs_answer_like_the_function() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "says"), [({"compile": "turbo"}, "reduce-overhead"), ({"attention": "sage"}, "flash, efficient")]
+    ("options", "says"),
+    [
+        ({"compile": "turbo"}, r"options\.compile: .*reduce-overhead"),
+        ({"compile_blocks": "turbo"}, r"options\.compile_blocks: .*reduce-overhead"),
+        ({"compile_vae": "turbo"}, r"options\.compile_vae: .*reduce-overhead"),
+        ({"attention": "sage"}, "flash, efficient"),
+    ],
 )
 def test_an_unknown_way_is_an_error_of_the_card(fresh: Fresh, options: dict[str, Any], says: str) -> None:
     with pytest.raises(CardError, match=says):

@@ -80,13 +80,13 @@ def ways(card: ModelCard, pipeline: Any, dtype: torch.dtype) -> Ways:
         pipeline.unet.enable_layerwise_casting(storage_dtype=torch.float8_e4m3fn, compute_dtype=dtype)
     forward: Forward | None = None
     if how := options.get("compile"):
-        forward = compiled(pipeline.unet, str(how), card.id)
+        forward = compiled(pipeline.unet, str(how), card.id, "compile")
     elif how := options.get("compile_blocks"):
         forward = compiled_blocks(pipeline.unet, str(how), card.id)
     elif options.get("graphs", False):
         forward = captured(pipeline.unet, card.id)
     how = options.get("compile_vae")
-    decode = compiled(pipeline.vae.decode, str(how), card.id) if how else None
+    decode = compiled(pipeline.vae.decode, str(how), card.id, "compile_vae") if how else None
     kernel = str(options.get("attention", ""))
     if kernel and kernel not in ATTENTION:
         raise CardError(f"models/{card.id}.toml: options.attention: {kernel!r} is not one of {', '.join(ATTENTION)}")
@@ -98,9 +98,9 @@ def ways(card: ModelCard, pipeline: Any, dtype: torch.dtype) -> Ways:
     )
 
 
-def compiled(forward: Forward, how: str, card: str) -> Forward:
-    """`forward` through torch.compile. Raises CardError for a way there is none of."""
-    return Fallible(torch.compile(forward, **_compiling(how, card)), forward, f"{card}: torch.compile ({how})")
+def compiled(forward: Forward, how: str, card: str, option: str) -> Forward:
+    """`forward` through torch.compile, as the card's `option` says. Raises CardError for a way there is none of."""
+    return Fallible(torch.compile(forward, **_compiling(how, card, option)), forward, f"{card}: torch.compile ({how})")
 
 
 def compiled_blocks(unet: Any, how: str, card: str) -> Forward:
@@ -108,7 +108,7 @@ def compiled_blocks(unet: Any, how: str, card: str) -> Forward:
     compilation, but that the UNet itself stays as it is: the shortcuts change what is inside the blocks). Raises CardError for
     a way there is none of."""
     blocks = [block for block in unet.modules() if type(block).__name__ in unet._repeated_blocks]
-    calls = [torch.compile(block._call_impl, **_compiling(how, card)) for block in blocks]
+    calls = [torch.compile(block._call_impl, **_compiling(how, card, "compile_blocks")) for block in blocks]
 
     def fast(*args: Any, **words: Any) -> Any:
         for block, call in zip(blocks, calls, strict=True):
@@ -122,10 +122,10 @@ def compiled_blocks(unet: Any, how: str, card: str) -> Forward:
     return Fallible(fast, unet, f"{card}: torch.compile of its blocks ({how})")
 
 
-def _compiling(how: str, card: str) -> dict[str, Any]:
+def _compiling(how: str, card: str, option: str) -> dict[str, Any]:
     """Arguments of torch.compile: a kernel for each shape there is, for as many as a model may see."""
     if how not in (*MODES, *BACKENDS):
-        raise CardError(f"models/{card}.toml: options.compile: {how!r} is not one of {', '.join((*MODES, *BACKENDS))}")
+        raise CardError(f"models/{card}.toml: options.{option}: {how!r} is not one of {', '.join((*MODES, *BACKENDS))}")
     torch._dynamo.config.recompile_limit = SHAPES
     return {"dynamic": False, ("mode" if how in MODES else "backend"): how}
 

@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from pergai.imaging.composite import fill_behind, inside, over
 from pergai.imaging.picture import RGB, FloatPlane
-from pergai.imaging.placement import Placed
+from pergai.imaging.placement import Placed, around
 from pergai.imaging.planes import picked
 
 Bytes = npt.NDArray[np.uint8]
@@ -73,7 +73,7 @@ def develop(
     background = painted.astype(np.float32, order="C")
     background.reshape(height, -1)[:] += np.tile(colour_shift(painted, placed), width)  # rows, for NumPy's loops
     reach = max(1, blur)
-    near = _around(placed.alpha, reach + SURROUNDINGS)
+    near = around(placed.alpha > 0, reach + SURROUNDINGS)
     alpha = placed.alpha[near]
     background[near] = fill_behind(background[near], _grown(alpha > 0, reach), seen=alpha < 255)
     if shadow != "none":
@@ -95,19 +95,9 @@ def _grown(mask: Mask, pixels: int) -> Mask:
     return mask
 
 
-def _around(alpha: Bytes, margin: int) -> tuple[slice, slice]:
-    """The rows and columns of the product and so many pixels beside it."""
-    covered = alpha > 0
-    spans = [np.flatnonzero(covered.any(axis=axis)) for axis in (1, 0)]
-    if not covered.any():
-        return slice(None), slice(None)
-    (top, bottom), (left, right) = ((max(0, span[0] - margin), span[-1] + 1 + margin) for span in spans)
-    return slice(top, bottom), slice(left, right)
-
-
 def colour_shift(painted: RGB, placed: Placed) -> Floats:
     """(3,): what the autoencoder took from the colours it was to keep, measured inside the product."""
-    near = _around(placed.alpha, 0)
+    near = around(placed.alpha > 0, 0)
     kept = inside(placed.alpha[near], 4)
     if kept.sum() < 64:
         return np.zeros(3, np.float32)

@@ -11,6 +11,7 @@ from scipy import ndimage
 
 from pergai.errors import JobError
 from pergai.imaging.placement import Box
+from pergai.imaging.planes import largest
 from pergai.runners.render.neighbourhood import at_full_size, in_cells, mean_around
 from pergai.runners.render.relief import shading
 
@@ -106,7 +107,7 @@ def without_fireflies(colour: Floats) -> Floats:
     """Single pixels far brighter than everything around them are brought down to their neighbours' level; values that are
     not finite count as black. Two within `STRAY` pixels of each other are light: few paths find a lamp's blurred reflection."""
     finite = np.nan_to_num(colour, nan=0.0, posinf=0.0, neginf=0.0)
-    level = np.maximum(np.maximum(finite[..., 0], finite[..., 1]), finite[..., 2])  # a third of the time of .max()
+    level = largest(finite)
     ring = np.ones((2 * STRAY + 1, 2 * STRAY + 1), bool)
     ring[STRAY, STRAY] = False
     brightest = ndimage.maximum_filter(level, footprint=ring, mode="nearest")

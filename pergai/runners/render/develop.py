@@ -8,6 +8,7 @@ from scipy import ndimage
 
 from pergai.imaging.composite import continue_behind
 from pergai.imaging.picture import RGB, Alpha
+from pergai.imaging.planes import largest
 from pergai.runners.render.camera import View
 from pergai.runners.render.colour import LUMINANCE, from_linear, linear
 from pergai.runners.render.spec import Bokeh, Look, PhotoSet
@@ -35,7 +36,7 @@ def tone(colour: Floats, look: Look, white: float) -> Floats:
 
 def _neutral(colour: Floats, start: float = 0.8, desaturation: float = 0.15) -> Floats:
     """Khronos PBR Neutral without its offset for specular haze: our matt papers have none, and it would oversaturate."""
-    peaks = np.maximum(np.maximum(colour[..., 0], colour[..., 1]), colour[..., 2])
+    peaks = largest(colour)
     bright = peaks >= start
     picture, peak = colour.astype(np.float32), peaks[bright][:, None]
     room = 1.0 - start

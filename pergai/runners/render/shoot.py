@@ -16,6 +16,7 @@ from pergai.engine.core import Outcome, Placement, Reference, SceneParams
 from pergai.imaging.colour import to_8_bits, to_16_bits
 from pergai.imaging.composite import continue_behind, over, over_deep
 from pergai.imaging.picture import RGB, Alpha, Deep
+from pergai.imaging.placement import around
 from pergai.runners.render import card as cards
 from pergai.runners.render import develop, lights, pose, stage
 from pergai.runners.render.camera import DecidedView, View, aim
@@ -131,13 +132,9 @@ def _hidden(alpha: Alpha, take: Take, back: float) -> npt.NDArray[np.bool_]:
         return solid
     blur = take.aperture * back / (take.view.distance + back) * take.view.focal / take.view.distance
     reach = HIDDEN_RIM + blur
-    rows, columns = (np.flatnonzero((alpha >= FAINTEST_FOOT).any(axis=axis)) for axis in (1, 0))
-    about = np.s_[
-        max(rows[0] - int(reach) - 1, 0) : rows[-1] + int(reach) + 2,
-        max(columns[0] - int(reach) - 1, 0) : columns[-1] + int(reach) + 2,
-    ]
+    near = around(alpha >= FAINTEST_FOOT, int(reach) + 1)
     hidden = np.zeros_like(solid)
-    hidden[about] = _hides(alpha[about], solid[about], reach)
+    hidden[near] = _hides(alpha[near], solid[near], reach)
     return hidden
 
 

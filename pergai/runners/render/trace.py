@@ -41,8 +41,8 @@ def mean_colour(mi: Any, scene: Any, samples: int, seed: int, camera: Any) -> Fl
 
 
 def mean_colour_and_relief(mi: Any, scene: Any, samples: int, seed: int, camera: Any) -> tuple[Floats, Floats]:
-    """The same, and the normals that the scene's solids have as `translate.RELIEF`; no number of looks is too dear for a
-    variant that compiles, and the scalar one has none."""
+    """The same, and the normals that the scene's solids have as `translate.RELIEF`. Not in the scalar variant: it has no
+    integrator that finds them, and would take as long for it as for the light."""
 
     def look(_: Any, ray: Any) -> list[Any]:
         seen = scene.ray_intersect(ray)
