@@ -13,6 +13,7 @@ from PIL import Image
 from pergai.cards.catalogue import load_catalogue
 from pergai.paths import packaged
 from pergai.runners.render import card, changes, growth, lights, props, stage, stands, walls
+from pergai.runners.render import geometry as g
 from pergai.runners.render.camera import DecidedView, aim
 from pergai.runners.render.card import Card, Footprint
 from pergai.runners.render.denoise import Guide, denoise
@@ -174,6 +175,36 @@ def test_a_rock_is_level_under_a_product_and_goes_into_the_ground_all_round(seed
     assert (np.abs(z[under]) < 0.02).all()
     rim = (x == x.min()) | (x == x.max()) | (y == y.min()) | (y == y.max())
     assert (z[rim] < -stand.height).all()
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_large_pebble_is_level_under_a_product_round_at_its_rim_and_goes_into_the_ground(seed: int) -> None:
+    stand = Stand(kind="cobble", height=0.2, spread=1.5)
+    pebble = stands.build(stand, 0.8, 0.3, np.random.default_rng(seed))
+    sound(pebble)
+    x, y, z = pebble.vertices.T
+    under = (np.abs(x) < 0.35) & (y > 0.02) & (y < 0.28) & (z > -0.1)
+    assert under.sum() > 1000
+    assert z[under].max() == pytest.approx(0, abs=1e-6)
+    assert (np.abs(z[under]) < 0.03).all()
+    assert z[np.argmax(x)] < -0.25 * stand.height
+    assert z.min() < -stand.height
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_pebbles_cover_their_bed_and_lie_round_what_stands_in_it(seed: int) -> None:
+    bed = Prop(kind="shingle", size=(2.4, 2.0, 0.1), at=(0.1, 0.2))
+    rock = g.moved(g.cylinder(0.5, 0.3), (0.2, 0.1, 0))
+    around = props.build(bed, np.random.default_rng(seed), [rock])
+    sound(around)
+    x, y, z = around.vertices.T
+    inside = np.hypot(x - 0.2, y - 0.1) < 0.45
+    assert not inside.any()
+    near = (np.abs(x - 0.1) < 1.0) & (np.abs(y - 0.2) < 0.8)
+    seen, _, _ = np.histogram2d(x[near & (z > 0)], y[near & (z > 0)], bins=(20, 16))
+    free = np.hypot(*np.meshgrid(np.linspace(-1.05, 0.85, 20), np.linspace(-0.65, 0.85, 16), indexing="ij")) > 0.6
+    assert (seen[free] > 0).mean() > 0.8
+    assert z.max() < 0.3, "no higher than a stand"
 
 
 @pytest.mark.parametrize("seed", range(8))

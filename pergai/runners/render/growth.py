@@ -206,21 +206,3 @@ def lawn(width: float, depth: float, height: float, random: np.random.Generator)
     quad = np.array([[0, 1, 3], [0, 3, 2], [2, 3, 5], [2, 5, 4], [4, 5, 7], [4, 7, 6]])
     faces = (quad[None] + 8 * np.arange(count)[:, None, None]).reshape(-1, 3)
     return with_normals(Mesh(points.astype(np.float32), faces.astype(np.uint32), uv.astype(np.float32)))
-
-
-def shingle(width: float, depth: float, radius: float, random: np.random.Generator) -> Mesh:
-    """A bed of pebbles, as close as they lie, over the plane z = 0: a score of stones, turned and scaled. Each takes its uv
-    from another place."""
-    stones = [pebble(radius, float(random.uniform(0.4, 0.6)), random, 11) for _ in range(20)]
-    step = radius * 1.5
-    parts = []
-    for level, share in ((0.0, 1.0), (0.55, 0.45)):
-        for y in np.arange(-depth / 2, depth / 2, step * 0.87):
-            for x in np.arange(-width / 2, width / 2, step):
-                if random.random() > share:
-                    continue
-                stone = scaled(stones[int(random.integers(len(stones)))], float(random.uniform(0.7, 1.15)))
-                where = (x + random.normal(0, 0.25) * step, y + random.normal(0, 0.25) * step, radius * (level - 0.75))
-                stone = moved(stone, where, float(random.uniform(0, 360)), float(random.uniform(-14, 14)))
-                parts.append(replace(stone, uv=stone.uv + random.random(2).astype(np.float32) * 3))
-    return join(parts)

@@ -71,6 +71,7 @@ MATERIALS: dict[str, Material] = {
     "travertine": Material("#e6d9c3", "#b39a78", 2.4, 0.5, 0.4),
     "terrazzo": Material("#efe9e0", "#c98d6b", 2.4, 0.16, 0.5),
     "stone": Material("#8a8680", "#4c4a47", 2.6, 0.7, 0.4),
+    "pebble": Material("#77736d", "#2c2b2a", 6.0, 0.26, 0.5),
     "asphalt": Material("#6b6b6b", "#2a2a2a", 2.4, 0.75, 0.4),
     "wood": Material("#b98555", "#6f4423", 2.8, 0.45, 0.45),
     "planks": Material("#c39a6b", "#7a5230", 3.2, 0.45, 0.45),

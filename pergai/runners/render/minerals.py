@@ -95,6 +95,20 @@ def stone(noise: Noise, base: Field, dark: Field) -> Maps:
     return Maps(np.clip(colour, 0, 1), 0.62 + 0.15 * ramp(clouds, -1, 1), relief.astype(np.float32))
 
 
+def pebble(noise: Noise, base: Field, dark: Field) -> Maps:
+    """What river stones are made of, for stones that each show a small part of it: a tone that hardly changes over one, fine
+    grains, bands in some, veins of quartz across a few."""
+    tone, kind = noise.cloud(0.1, 3.2), noise.cloud(0.14, 3.2)
+    bands = noise.cloud(0.02, 1.8, (0.08, 1.0)) * ramp(kind, 0.2, 1.4)
+    ridge = np.abs(
+        warp(noise.cloud(0.09, 3.0, (0.5, 1.4)), noise.cloud(0.03, 2.4) * 0.004, noise.cloud(0.03, 2.4) * 0.004)
+    )
+    veins = np.exp(-ridge / 0.035) * ramp(-kind, 0.9, 1.6)
+    colour = blend(base, dark, np.clip(0.5 + 0.38 * tone + 0.09 * bands + 0.05 * noise.fine(1.4), 0, 1))
+    colour = blend(colour, base * 0.5 + 0.42, (0.75 * veins).astype(np.float32))
+    return Maps(np.clip(colour, 0, 1).astype(np.float32), np.clip(0.26 + 0.03 * tone, 0.1, 1).astype(np.float32))
+
+
 def asphalt(noise: Noise, base: Field, dark: Field) -> Maps:
     distance, index = noise.cells(26000, 2)
     tone = noise.random.normal(0, 1, 26000)[index].astype(np.float32)

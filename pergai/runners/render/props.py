@@ -10,7 +10,7 @@ import numpy as np
 from scipy.interpolate import PchipInterpolator
 
 from pergai.runners.render import geometry as g
-from pergai.runners.render import growth, walls
+from pergai.runners.render import growth, pebbles, walls
 from pergai.runners.render.geometry import Mesh
 from pergai.runners.render.spec import Prop
 
@@ -18,8 +18,11 @@ Random = np.random.Generator
 Maker = Callable[[Prop, Random], Mesh]
 
 
-def build(prop: Prop, random: Random) -> Mesh:
-    """All copies of a prop, standing on z = 0 of the floor, where its table says."""
+def build(prop: Prop, random: Random, standing: Sequence[Mesh] = ()) -> Mesh:
+    """All copies of a prop, standing on z = 0 of the floor, where its table says; a bed of pebbles lies round what is
+    `standing` there already."""
+    if prop.kind == "shingle":
+        return _shingle(prop, random, standing)
     maker = _MAKERS[prop.kind]
     if prop.count == 1:
         return g.moved(maker(prop, random), (*prop.at, prop.z), prop.heading)
@@ -342,9 +345,11 @@ def _lawn(prop: Prop, random: Random) -> Mesh:
     return growth.lawn(width, depth, height, random)
 
 
-def _shingle(prop: Prop, random: Random) -> Mesh:
+def _shingle(prop: Prop, random: Random, standing: Sequence[Mesh]) -> Mesh:
     width, depth, radius = _size(prop, 1, 1, 0.05)[:3]
-    return growth.shingle(width, depth, radius, random)
+    above = [mesh.vertices[mesh.vertices[:, 2] > 0, :2] - np.array(prop.at, np.float32) for mesh in standing]
+    bed = pebbles.shingle(width, depth, radius, random, np.concatenate(above) if above else None)
+    return g.moved(bed, (*prop.at, prop.z))
 
 
 def _strand(prop: Prop, random: Random) -> Mesh:
@@ -366,6 +371,5 @@ _MAKERS: dict[str, Maker] = {
     "stones": _stone, "branch": _branch, "plant": _plant, "grass": _grass, "fir": _fir, "flakes": _flake,
     "gift": _gift, "ribbon": _ribbon, "tube": _tube, "wall": _wall, "book": _book, "cone": _cone, "berries": _berries,
     "maple": _maple, "pumpkin": _pumpkin, "stem": _stem, "slice": _slice, "beans": _bean, "ice": _ice, "vase": _vase,
-    "bowl": _bowl, "flame": _flame, "bough": _bough, "blossom": _blossom, "lawn": _lawn, "shingle": _shingle,
-    "strand": _strand,
+    "bowl": _bowl, "flame": _flame, "bough": _bough, "blossom": _blossom, "lawn": _lawn, "strand": _strand,
 }  # fmt: skip

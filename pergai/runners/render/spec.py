@@ -20,7 +20,7 @@ MaterialName = Literal[
     "paper", "plaster", "concrete", "marble", "wood", "linen", "velvet", "silk", "sand", "snow", "stone", "terrazzo",
     "ceramic", "lacquer", "acrylic", "gold", "copper", "steel", "chrome", "glass", "frosted", "water", "leaf", "petal",
     "moss", "asphalt", "tiles", "leather", "glow", "planks", "travertine", "herringbone", "pool", "kraft", "brick", "denim",
-    "gingham", "citrus", "garden", "meadow", "forest", "firs", "pearl",
+    "gingham", "citrus", "garden", "meadow", "forest", "firs", "pearl", "pebble",
 ]  # fmt: skip
 
 
@@ -74,7 +74,7 @@ class Backdrop(Finish, frozen=True, kw_only=True):
 class Stand(Finish, frozen=True, kw_only=True):
     """What lifts the product off the floor."""
 
-    kind: Literal["none", "cylinder", "block", "slab", "steps", "boulder"] = "none"
+    kind: Literal["none", "cylinder", "block", "slab", "steps", "boulder", "cobble"] = "none"
     height: float = 0.2
     spread: float = 1.35
     """Width against the product's width."""

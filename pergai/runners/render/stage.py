@@ -72,7 +72,8 @@ def build(
             standing = [stands.build(photo_set.stand, width, behind, texture_random)]
             solids.append((standing[0], look))
     seen = [room.strewn_round(prop, taken) for prop in photo_set.props if view in prop.views]
-    meshes = [g.moved(props.build(prop, prop_random), (0, 0, -lift)) for prop in seen]
+    raised = [g.moved(mesh, (0, 0, lift)) for mesh in standing]
+    meshes = [g.moved(props.build(prop, prop_random, raised), (0, 0, -lift)) for prop in seen]
     meshes = room.stepped_aside(seen, meshes, room.obstacles(taken, standing))
     solids += [(mesh, surface(prop, cache, _offset(texture_random))) for prop, mesh in zip(seen, meshes, strict=True)]
     emitters = []

@@ -1,4 +1,4 @@
-"""What the product stands on: cylinders, blocks, slabs, steps and boulders, their tops at z = 0."""
+"""What the product stands on: cylinders, blocks, slabs, steps, boulders and cobbles, their tops at z = 0."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ def build(stand: Stand, width: float, behind: float, random: Random) -> Mesh:
     centre = min(max(behind / 2, 0.05), half * 0.8)
     if stand.kind == "boulder":
         return _boulder(half, stand.height, centre, random)
+    if stand.kind == "cobble":
+        return _cobble(half, max(0.72 * half, centre + 0.15), stand.height, centre, random)
     if stand.kind == "cylinder":
         mesh = g.cylinder(max(half, centre + 0.1), stand.height, stand.bevel)
     elif stand.kind == "block":
@@ -59,3 +61,17 @@ def _boulder(half: float, height: float, centre: float, random: Random) -> Mesh:
     z = -np.minimum(fall + rough, 1.5 * height) - 0.002
     points = np.stack([x, y + centre, z], -1)
     return g.sheet(points, np.stack([x - 0.6 * z, y + centre + z], -1))
+
+
+def _cobble(half: float, deep: float, height: float, centre: float, random: Random) -> Mesh:
+    """A large water-worn stone, `half` units wide to each side and `deep` to the front and back: nearly level on top, round at
+    its rim, its lower part in the ground."""
+    angle = np.linspace(0, 2 * np.pi, 257)
+    outline = 1 + sum(random.uniform(0.0, 0.05 / k) * np.cos(k * angle + random.uniform(0, 6)) for k in (2, 3, 4))
+    out = np.sin(np.linspace(0, np.pi / 2, 48))
+    top = 0.7 * height * (np.sqrt(1 - out**5) - 1)
+    below = (-0.7 - 0.8 * np.sqrt(1 - out**3)) * height
+    r, z = np.concatenate([out, out[-2::-1]])[:, None], np.concatenate([top, below[-2::-1]])[:, None]
+    x, y, z = np.broadcast_arrays(half * r * outline * np.cos(angle), deep * r * outline * np.sin(angle), z)
+    uv = np.stack([x + 0.7 * z, y + 0.7 * z], -1)
+    return g.sheet(np.stack([x, y + centre, z], -1).astype(np.float32), uv.astype(np.float32))

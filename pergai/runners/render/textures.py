@@ -18,6 +18,7 @@ from pergai.runners.render.minerals import (
     brick,
     concrete,
     marble,
+    pebble,
     plaster,
     sand,
     snow,
@@ -67,7 +68,7 @@ def caustics(noise: Noise, base: Field, light: Field) -> Maps:
 PAINTERS: dict[str, Painter] = {
     "marble": marble, "travertine": travertine, "wood": wood, "planks": planks, "herringbone": herringbone,
     "concrete": concrete, "plaster": plaster, "paper": paper, "linen": linen, "velvet": velvet, "silk": silk,
-    "leather": leather, "sand": sand, "snow": snow, "stone": stone, "asphalt": asphalt, "terrazzo": terrazzo,
+    "leather": leather, "sand": sand, "snow": snow, "stone": stone, "pebble": pebble, "asphalt": asphalt, "terrazzo": terrazzo,
     "tiles": tiles, "moss": moss, "water": water, "steel": brushed, "pool": caustics, "kraft": kraft, "brick": brick,
     "denim": denim, "gingham": gingham, "citrus": citrus, "leaf": leaf, "petal": petal,
     "garden": garden, "meadow": meadow, "forest": forest, "firs": firs,
