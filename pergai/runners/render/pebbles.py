@@ -12,7 +12,9 @@ from pergai.runners.render.geometry import Array, Mesh, join, moved, sheet
 
 Random = np.random.Generator
 
-LAYERS = 1.6
+STONE = 1.8
+"""What a stone covers on average, over the square of `radius`."""
+LAYERS = 1.3
 """Stones laid, over those that would cover the ground side by side."""
 FILLING = 0.45
 """Share of them that is small and laid last, into the gaps."""
@@ -24,14 +26,17 @@ NEAR = 0.9
 """Units from the product within which outlines are in focus and must be round."""
 
 
-def shingle(width: float, depth: float, radius: float, random: Random, taken: Array | None = None) -> Mesh:
-    """Water-worn stones on the plane z = 0, `radius` that of a middling one, as close as they lie round what is `taken`: the
-    convex outline of these points (n, 2). Each takes its uv from another place, so that it has a tone of its own."""
+def shingle(
+    x: tuple[float, float], y: tuple[float, float], radius: float, random: Random, taken: Array | None = None
+) -> Mesh:
+    """Water-worn stones on a piece of the plane z = 0, `radius` that of a middling one, as close as they lie round what is
+    `taken`: the convex outline of these points (n, 2). Each takes its uv from another place, so that it has a tone of its own."""
+    width, depth = x[1] - x[0], y[1] - y[0]
     cell = radius / 5
     ground = np.zeros((int(depth / cell), int(width / cell)), np.float32)
     if taken is not None:
-        ground[_inside(taken, ground.shape, cell)] = np.inf
-    count = int(LAYERS * width * depth / (2.2 * radius**2))
+        ground[_inside(taken - np.array([x[0], y[0]], np.float32), ground.shape, cell)] = np.inf
+    count = int(LAYERS * width * depth / (STONE * radius**2))
     large = count - int(FILLING * count)
     laid = []
     for number in range(count):
@@ -45,8 +50,8 @@ def shingle(width: float, depth: float, radius: float, random: Random, taken: Ar
             continue
         here = ground[row : row + len(half), column : column + len(half)]
         np.maximum(here, np.where(half > 0, z + half, 0), out=here)
-        x, y = ((at + len(half) / 2) * cell - side / 2 for at, side in ((column, width), (row, depth)))
-        laid.append((axes, turn, np.array([x, y, z], np.float32)))
+        right, behind = x[0] + (column + len(half) / 2) * cell, y[0] + (row + len(half) / 2) * cell
+        laid.append((axes, turn, np.array([right, behind, z], np.float32)))
     plane = float(np.quantile(ground[np.isfinite(ground)], 0.9)) - RISE * radius
     shapes = [[_worn(np.random.default_rng(int(seed)), n) for n in (9, 17)] for seed in random.integers(2**32, size=24)]
     stones = []
@@ -61,8 +66,8 @@ def shingle(width: float, depth: float, radius: float, random: Random, taken: Ar
 
 
 def _inside(outline: Array, shape: tuple[int, int], cell: float) -> npt.NDArray[np.bool_]:
-    """Which cells of a ground around the origin lie in the convex hull of points (n, 2)."""
-    y, x = ((np.arange(n) + 0.5 - n / 2) * cell for n in shape)
+    """Which cells of a ground that begins at the origin lie in the convex hull of points (n, 2)."""
+    y, x = ((np.arange(n) + 0.5) * cell for n in shape)
     edges = ConvexHull(outline).equations
     return np.asarray((edges[:, 0] * x[None, :, None] + edges[:, 1] * y[:, None, None] + edges[:, 2] <= 0).all(axis=-1))
 

@@ -347,9 +347,10 @@ def _lawn(prop: Prop, random: Random) -> Mesh:
 
 def _shingle(prop: Prop, random: Random, standing: Sequence[Mesh]) -> Mesh:
     width, depth, radius = _size(prop, 1, 1, 0.05)[:3]
-    above = [mesh.vertices[mesh.vertices[:, 2] > 0, :2] - np.array(prop.at, np.float32) for mesh in standing]
-    bed = pebbles.shingle(width, depth, radius, random, np.concatenate(above) if above else None)
-    return g.moved(bed, (*prop.at, prop.z))
+    (x, y), above = prop.at, [mesh.vertices[mesh.vertices[:, 2] > 0, :2] for mesh in standing]
+    across, along = (x - width / 2, x + width / 2), (y - depth / 2, y + depth / 2)
+    bed = pebbles.shingle(across, along, radius, random, np.concatenate(above) if above else None)
+    return g.moved(bed, (0, 0, prop.z))
 
 
 def _strand(prop: Prop, random: Random) -> Mesh:
