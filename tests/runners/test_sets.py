@@ -88,6 +88,26 @@ def test_a_wall_is_a_sound_mesh(mesh: Mesh) -> None:
     sound(mesh)
 
 
+def test_a_curtain_hangs_in_folds_and_turns_to_the_room_on_the_ground() -> None:
+    mesh = walls.curtain(4.0, 3.0, 0.1, 2.5, np.random.default_rng(1))
+    sound(mesh)
+    _, y, z = mesh.vertices.T
+    assert np.ptp(y[z > 1]) > 0.1
+    front = y < y.min() + 0.01
+    assert np.abs(z[front]).max() < 0.01
+    assert y.min() < y[z > 1].min() - 0.3
+
+
+def test_ground_is_finest_at_the_origin() -> None:
+    x, y, _ = g.ground((-4, 4), (-4, 9), lambda x, y: x * y, 100).vertices.reshape(100, 100, 3).transpose(2, 0, 1)
+    for along in (np.diff(x[0]), np.diff(y[:, 0])):
+        assert (along > 0).all()
+        assert along.min() < 0.6 * along.max()
+    assert np.abs(x[0, np.argmin(np.diff(x[0]))]) < 0.1
+    assert np.abs(y[np.argmin(np.diff(y[:, 0])), 0]) < 0.1
+    assert (x.min(), x.max(), y.min(), y.max()) == pytest.approx((-4, 4, -4, 9), abs=1e-4)
+
+
 def test_a_niche_is_closed_at_its_back() -> None:
     """A ray through any point of the opening meets the back wall."""
     mesh = walls.niche(1.6, 1.8, 0.5, (8.0, 4.0))

@@ -29,11 +29,12 @@ def linen(noise: Noise, base: Field, dark: Field) -> Maps:
 
 
 def velvet(noise: Noise, base: Field, dark: Field) -> Maps:
-    """Short pile: almost even, a little lighter and darker where it was stroked, the tips of the pile just to be seen."""
-    stroked = noise.cloud(0.3, 2.4)
-    pile = noise.fine(0.8)
-    colour = blend(base, dark, np.clip(0.35 + 0.07 * stroked + 0.07 * pile, 0, 1))
-    return Maps(np.clip(colour, 0, 1), np.full_like(pile, 0.9), (0.00025 * pile).astype(np.float32))
+    """Short pile: almost even, lighter and darker where it was stroked, the tips of the pile just to be seen. No relief: its
+    hairs are finer than any pixel, and what they do to the light is the material's sheen."""
+    stroked = noise.cloud(0.25, 2.6, (0.5, 1.2))
+    pile = noise.fine(1.8)
+    colour = blend(base, dark, np.clip(0.4 + 0.04 * stroked + 0.05 * pile, 0, 1))
+    return Maps(np.clip(colour, 0, 1), np.full_like(pile, 0.9))
 
 
 def silk(noise: Noise, base: Field, dark: Field) -> Maps:

@@ -74,11 +74,19 @@ def sheet(points: Array, uv: Array, smooth: bool = True) -> Mesh:
 def ground(
     x: tuple[float, float], y: tuple[float, float], height: Callable[[Array, Array], Array] | None = None, n: int = 2
 ) -> Mesh:
-    """A piece of ground; `height(x, y)` gives its relief, `n` points along each side."""
-    gx, gy = np.meshgrid(np.linspace(*x, n), np.linspace(*y, n))
+    """A piece of ground; `height(x, y)` gives its relief, `n` points along each side, the closer the nearer to the origin."""
+    gx, gy = np.meshgrid(_spread(*x, n), _spread(*y, n))
     flat_x, flat_y = gx.astype(np.float32), gy.astype(np.float32)
     gz = np.zeros_like(flat_x) if height is None else height(flat_x, flat_y)
     return sheet(np.stack([flat_x, flat_y, gz], -1), np.stack([flat_x, flat_y], -1), smooth=height is not None)
+
+
+NEAR = 2.5
+"""Units from the origin from which on points of the ground lie ever farther apart."""
+
+
+def _spread(start: float, stop: float, n: int) -> npt.NDArray[np.float64]:
+    return np.asarray(NEAR * np.sinh(np.linspace(np.arcsinh(start / NEAR), np.arcsinh(stop / NEAR), n)))
 
 
 def lathe(profile: Sequence[tuple[float, float]], segments: int = 128) -> Mesh:

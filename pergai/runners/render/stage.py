@@ -143,7 +143,7 @@ def _floor(
         return np.asarray(height(x, y) * calm, np.float32)
 
     back = 9.0 if floor.depth > 9 else floor.depth
-    near = g.ground((-4.5, 4.5), (-4.5, back), settled, 420)
+    near = g.ground((-4.5, 4.5), (-4.5, back), settled, 400)
     beyond, points, lower = (settled, 200, 0.0) if floor.shape in terrain.ENDLESS else (None, 2, 0.02)
     far = [] if floor.depth <= 9 else [g.ground((-60, 60), (back - 0.05, 60), beyond, points)]
     wide = [g.ground(x, (-4.5, back), beyond, points) for x in ((-60, -4.45), (4.45, 60))]

@@ -161,14 +161,24 @@ def vista(height: float, period: float, start: float) -> Mesh:
     return replace(wall, normals=np.tile(lit, (len(wall.vertices), 1)))
 
 
+TRAIN = 0.6
+"""Radius, in units, of the bend in which a curtain turns from the wall to the ground."""
+
+
 def curtain(width: float, height: float, depth: float, folds: float, random: np.random.Generator) -> Mesh:
-    """Cloth hanging in the plane y = 0 in soft folds of unequal width."""
-    x = np.linspace(-width / 2, width / 2, int(width * 90))
-    z = np.linspace(0, height, 12)
-    phase = 2 * np.pi * folds * x + 1.6 * np.sin(2 * np.pi * x * folds * 0.23 + random.random() * 6)
+    """Cloth hanging in the plane y = 0 in soft folds of unequal width that lean and merge a little on their way down; at the
+    ground it turns towards the room, and its folds die away."""
+    x = np.linspace(-width / 2, width / 2, int(width * 60))[None]
+    turn, above = np.linspace(0, np.pi / 2, 14), np.linspace(0, 1, 16)[1:] ** 2 * (height - TRAIN)
+    up = np.concatenate([TRAIN * (1 - np.cos(turn)), TRAIN + above])[:, None]
+    out = np.concatenate([TRAIN * (np.sin(turn) - 1), 0 * above])[:, None]
+    along = np.concatenate([TRAIN * turn, TRAIN * np.pi / 2 + above])[:, None]
+    upright = np.concatenate([turn, 0 * above + np.pi / 2])[:, None]
+    lean = 0.7 * np.sin(0.5 * up + 0.9 * x + random.random() * 6) * np.exp(-up / 4)
+    phase = 2 * np.pi * folds * x + 1.6 * np.sin(2 * np.pi * x * folds * 0.23 + random.random() * 6) + lean
     pleat = np.sqrt(np.cos(phase / 2) ** 2 + 0.012)  # round towards the room, a narrow valley between two
-    wave = -1.6 * pleat * (1 + 0.25 * np.sin(phase * 0.31)) + 0.4 * np.sin(phase * 0.47 + random.random() * 6)
-    lower = 1 + 0.15 * np.sin(z[:, None] * 0.8 + x[None] * 0.6)
-    y = depth * wave[None] * lower
-    gx, gz = np.broadcast_to(x[None], y.shape), np.broadcast_to(z[:, None], y.shape)
-    return sheet(np.stack([gx, y, gz], -1).astype(np.float32), np.stack([gx, gz], -1).astype(np.float32))
+    wave = 1.6 * pleat * (1 + 0.25 * np.sin(phase * 0.31)) - 0.4 * np.sin(phase * 0.47 + random.random() * 6)
+    wave = depth * wave * (1 + 0.15 * np.sin(0.8 * up + 0.6 * x)) * np.sin(upright) ** 2
+    points = np.stack(np.broadcast_arrays(x, out - wave * np.sin(upright), up + wave * np.cos(upright)), -1)
+    uv = np.stack(np.broadcast_arrays(x, along), -1)
+    return sheet(points.astype(np.float32), uv.astype(np.float32))
