@@ -47,7 +47,7 @@ class Finish(Part, frozen=True, kw_only=True):
 class Floor(Finish, frozen=True, kw_only=True):
     """What the product (or its stand) stands on."""
 
-    shape: Literal["flat", "ripples", "dunes", "drifts", "cloth", "rings", "none"] = "flat"
+    shape: Literal["flat", "ripples", "dunes", "drifts", "cloth", "gathers", "rings", "none"] = "flat"
     """`rings` are those a drop leaves on still water."""
     relief: float = 1.0
     """Height of the shape against its natural height."""

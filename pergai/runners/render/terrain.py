@@ -98,6 +98,24 @@ def _cloth(random: Random, relief: float) -> Height:
     return height
 
 
+def _gathers(random: Random, relief: float) -> Height:
+    """Thin cloth pushed together: round folds side by side that wind, come near each other and part again, with smaller ones
+    between them, nowhere a straight one."""
+    lie = random.choice([-1, 1]) * random.uniform(0.4, 0.65)
+    bend, wander = waves(random, 4, 0.1, 0.32), waves(random, 5, 0.3, 0.8)
+    high, low = waves(random, 6, 0.25, 0.7), waves(random, 6, 0.4, 1.0)
+    start, apart = random.uniform(0, 6, 2)
+
+    def height(x: Array, y: Array) -> Array:
+        across = x * np.cos(lie) + y * np.sin(lie) + 0.26 * bend(x, y) + 0.05 * wander(x, y)
+        phase = 2 * np.pi * 1.8 * across + 1.2 * np.sin(2 * np.pi * 0.7 * across + apart) + start
+        fold = (0.5 + 0.5 * np.cos(phase)) ** 1.5 * np.clip(0.7 + 0.4 * high(x, y), 0.2, 1.3)
+        between = (0.5 + 0.5 * np.cos(2.4 * phase + 1.5 * wander(y, x))) ** 2 * np.clip(0.12 + 0.16 * low(x, y), 0, 0.4)
+        return np.asarray(relief * 0.06 * (fold + between), np.float32)
+
+    return height
+
+
 def _rings(random: Random, relief: float) -> Height:
     """Rings on still water round what stands in it: short and steep near it, longer and lower outward, over a hardly moving
     surface."""
@@ -130,6 +148,7 @@ RELIEFS: dict[str, Callable[[Random, float], Height]] = {
     "dunes": _dunes,
     "drifts": _drifts,
     "cloth": _cloth,
+    "gathers": _gathers,
 }
 """By a floor's `shape`; each takes a random generator and the `relief`, 1 as in nature."""
 LOW = frozenset({"rings"})
