@@ -84,8 +84,9 @@ def reference(engine: model.Renderer, take: model.Take, window: Window, cache: P
     """Linear light of 2,048 paths a pixel in a window, with what noise that leaves."""
     import mitsuba as mi
 
-    take = replace(take, view=take.view.cropped(window.left, window.top, SIDE, SIDE), samples=0)
-    path = cache / "references" / f"{catalogue.fingerprint(mi.__version__, REFERENCE_SAMPLES, take)}.npy"
+    take = replace(take, view=take.view.cropped(window.left, window.top, SIDE, SIDE), samples=0, unseen=None)
+    key = catalogue.fingerprint(mi.__version__, catalogue.VERSION, REFERENCE_SAMPLES, take)
+    path = cache / "references" / f"{key}.npy"
     if path.exists():
         return np.load(path)
     mi.set_variant(model.VARIANTS[engine.variant])

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
-from pergai.runners.render import camera, geometry, lights, model
+from benchmarks.render import product
+from pergai.cards.catalogue import load_catalogue
+from pergai.engine.core import SceneParams
+from pergai.runners.render import camera, geometry, lights, model, shoot
 from pergai.runners.render.denoise import Guide, denoise, without_fireflies
-from pergai.runners.render.materials import Surface, surface
-from pergai.runners.render.spec import Finish, Light
+from pergai.runners.render.materials import Surface, Texture, surface
+from pergai.runners.render.spec import Finish, Light, check
+from pergai.runners.render.subject import Photo, stood
 from pergai.runners.render.trace import mean_colour_and_relief
 from pergai.runners.render.translate import coloured, in_relief, sensor
 from tests.runners.desk import real_model
@@ -118,6 +124,52 @@ def test_a_stray_pixel_is_pressed_down_but_not_the_few_that_find_a_reflection() 
     pressed = without_fireflies(light)
     assert pressed[6, 6].max() < 0.2
     assert (pressed[[16, 18], [16, 17]] == 5.0).all()
+
+
+def test_no_path_starts_where_nobody_looks_and_the_rest_is_as_bright_as_ever(take: model.Take) -> None:
+    renderer = real_model(model.load, "mitsuba")
+    unseen = np.zeros((SIZE, SIZE), bool)
+    unseen[8:24, 8:24] = True
+    many = replace(take, samples=256)
+    whole, part = renderer.run([many, replace(many, unseen=unseen)])
+    assert isinstance(whole, model.Light)
+    assert isinstance(part, model.Light)
+    beside = ~ndimage.binary_dilation(unseen, iterations=3)  # a denoiser mixes
+    assert np.allclose(part.colour[beside], whole.colour[beside], rtol=0.1)
+    assert np.allclose(part.colour[beside].mean(), whole.colour[beside].mean(), rtol=0.005)
+    if renderer.variant != "scalar":
+        assert (np.ptp(part.albedo[unseen], axis=0) == 0).all()
+
+
+def test_only_what_the_product_is_sure_to_hide_is_not_looked_at(tmp_path: Path) -> None:
+    photo_set, params = check(load_catalogue().scenes["studio"]), SceneParams(scene="studio", width=256, height=256)
+    subject = stood(photo_set, params, [Photo(*product())])
+    plan = shoot.plan(photo_set, params, subject, seed=3, cache=tmp_path)
+    unseen = plan.take.unseen
+    assert unseen is not None
+    assert unseen.mean() > 0.05
+    assert not (ndimage.binary_dilation(unseen, np.ones((3, 3)), iterations=12) & ~plan.hidden).any()
+    assert plan.bare.unseen is None
+
+
+def test_a_pixel_that_is_no_number_is_as_bright_as_those_beside_it() -> None:
+    light = np.full((24, 24, 3), 0.1, np.float32)
+    light[6, 6] = np.nan
+    light[16, 17, 1] = np.inf
+    assert np.allclose(without_fireflies(light), 0.1)
+
+
+def test_a_flat_relief_is_lit_also_where_its_texture_runs_straight_up(take: model.Take) -> None:
+    import mitsuba as mi
+
+    mi.set_variant(model.VARIANTS[real_model(model.load, "mitsuba").variant])
+    x, z = np.meshgrid(np.float32([-9, 9]), np.float32([-9, 9]))
+    wall = geometry.sheet(np.stack([x, np.zeros_like(x), z], axis=-1), np.stack([z, x], axis=-1))
+    height = {"type": "bitmap", "raw": True, "bitmap": Texture(np.zeros((8, 8), np.float32), raw=True)}
+    relief = {"type": "bumpmap", "arbitrary": height, "scale": 1.0, "bsdf": {"type": "principled"}}
+    lit = model._light(mi, replace(take, solids=((wall, Surface(relief, period=1.0)),)))
+    assert np.isfinite(lit).all()
+    assert lit.min() > 0
 
 
 def test_a_window_of_a_picture_shows_what_the_picture_shows_there(take: model.Take) -> None:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from pergai.errors import JobError
+from pergai.imaging.composite import fill_behind
 from pergai.imaging.placement import Box
 from pergai.imaging.planes import largest
 from pergai.runners.render.neighbourhood import at_full_size, in_cells, mean_around
@@ -104,9 +105,11 @@ def _smoothed(device: Any, albedo: Floats) -> Floats:
 
 
 def without_fireflies(colour: Floats) -> Floats:
-    """Single pixels far brighter than everything around them are brought down to their neighbours' level; values that are
-    not finite count as black. Two within `STRAY` pixels of each other are light: few paths find a lamp's blurred reflection."""
-    finite = np.nan_to_num(colour, nan=0.0, posinf=0.0, neginf=0.0)
+    """Single pixels far brighter than everything around them are brought down to their neighbours' level; those that are no
+    number, as a path in 50,000 is on leaves in relief, are filled in from beside them. Two within `STRAY` pixels of each other
+    are light: few paths find a lamp's blurred reflection."""
+    hole = np.asarray(~np.isfinite(colour).all(axis=-1), np.bool_)
+    finite = fill_behind(np.where(hole[..., None], np.float32(0), colour), hole)
     level = largest(finite)
     ring = np.ones((2 * STRAY + 1, 2 * STRAY + 1), bool)
     ring[STRAY, STRAY] = False

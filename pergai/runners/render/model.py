@@ -21,6 +21,7 @@ import numpy.typing as npt
 
 from pergai.cards.structs import ModelCard
 from pergai.errors import JobError, ModelUnavailable
+from pergai.imaging.placement import Box
 from pergai.runners.render import catalogue
 from pergai.runners.render.camera import View
 from pergai.runners.render.denoise import Guide, denoise, without_fireflies
@@ -45,7 +46,7 @@ MEMORY_KEPT_FOR = 4
 DETAIL_SAMPLES = 2
 """Looks at the sharp albedo a pixel."""
 
-GUIDE_SAMPLES = {"cuda": 16, "llvm": 16, "scalar": 4}
+GUIDE_SAMPLES = {"cuda": 16, "llvm": 12, "scalar": 4}
 """Looks at the albedo a pixel: the denoiser keeps what texture it is shown without noise."""
 
 EMPTY_SAMPLES = 10
@@ -70,6 +71,8 @@ class Take:
     seed: int
     detail: View | None = None
     """The same view with more pixels, for a picture that is larger than its light."""
+    unseen: npt.NDArray[np.bool_] | None = None
+    """(height, width): pixels that nobody will look at, and that cost nothing therefore."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,9 +163,9 @@ class Renderer:
         relief = self.variant != "scalar" and in_relief(take.solids)
         scene = coloured(mi, take.view, take.aperture, take.solids, relief=relief)
         if not relief:
-            return Guide(_colours(mi, scene, take.view, take.aperture, self.guide_samples, take.seed))
+            return Guide(_colours(mi, scene, take.view, take.aperture, self.guide_samples, take.seed, take.unseen))
         camera = mi.load_dict(sensor(mi, take.view, take.aperture))
-        albedo, normals = mean_colour_and_relief(mi, scene, self.guide_samples, take.seed, camera)
+        albedo, normals = mean_colour_and_relief(mi, scene, self.guide_samples, take.seed, camera, take.unseen)
         return Guide(np.clip(albedo, 0, 1), normals)
 
     def _contrast(self, mi: Any, contrast: Contrast) -> Light:
@@ -170,10 +173,11 @@ class Renderer:
         empty = self._empty(mi, contrast, few)
         take = contrast.take
         scene = lit(mi, take.view, take.aperture, take.solids, take.emitters)
-        light = without_fireflies(_light(mi, replace(take, samples=few), scene))
+        # All of it: another number of paths would be other paths than those of the empty set.
+        light = without_fireflies(_light(mi, replace(take, samples=few, unseen=None), scene))
         colour, box = catalogue.added(empty, light, contrast.hidden)
         if box.width and box.height:
-            window = replace(take, view=take.view.cropped(box.left, box.top, box.width, box.height))
+            window = _window(take, box)
             guide = empty.guide.within(box, contrast.hidden)
             colour = catalogue.set_in(colour, box, self._exposed(mi, window, guide, scene))
         bare = contrast.bare
@@ -207,6 +211,11 @@ def _give_memory_back() -> None:
     _LIBC.malloc_trim(0)
 
 
+def _window(take: Take, box: Box) -> Take:
+    unseen = None if take.unseen is None else take.unseen[box.top : box.bottom, box.left : box.right]
+    return replace(take, view=take.view.cropped(box.left, box.top, box.width, box.height), unseen=unseen)
+
+
 def _detail(mi: Any, take: Take, view: View) -> Floats:
     scene = coloured(mi, view, 0.0, take.solids)
     return _colours(mi, scene, view, 0.0, DETAIL_SAMPLES, take.seed)
@@ -217,15 +226,23 @@ def _light(mi: Any, take: Take, scene: Any = None) -> Floats:
     if scene is None:
         scene = lit(mi, take.view, take.aperture, take.solids, take.emitters)
     camera = mi.load_dict(sensor(mi, take.view, take.aperture))
-    colour = mean_light(mi, scene, take.depth, take.samples, take.seed, camera)
+    colour = mean_light(mi, scene, take.depth, take.samples, take.seed, camera, take.unseen)
     if not np.isfinite(colour).any():
         raise JobError("the renderer returned no light at all")
     return colour
 
 
-def _colours(mi: Any, scene: Any, view: View, aperture: float, samples: int, seed: int) -> Floats:
+def _colours(
+    mi: Any,
+    scene: Any,
+    view: View,
+    aperture: float,
+    samples: int,
+    seed: int,
+    unseen: npt.NDArray[np.bool_] | None = None,
+) -> Floats:
     camera = mi.load_dict(sensor(mi, view, aperture))
-    return np.clip(mean_colour(mi, scene, samples, seed, camera), 0, 1)
+    return np.clip(mean_colour(mi, scene, samples, seed, camera, unseen), 0, 1)
 
 
 def _shape(mi: Any, scene: Any, survey: Survey) -> tuple[Floats, Floats]:

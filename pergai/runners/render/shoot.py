@@ -14,7 +14,7 @@ from scipy import ndimage
 
 from pergai.engine.core import Outcome, Placement, Reference, SceneParams
 from pergai.imaging.colour import to_8_bits, to_16_bits
-from pergai.imaging.composite import continue_behind, over, over_deep
+from pergai.imaging.composite import continue_behind, inside, over, over_deep
 from pergai.imaging.picture import RGB, Alpha, Deep
 from pergai.imaging.placement import around
 from pergai.runners.render import card as cards
@@ -33,6 +33,8 @@ LIGHT_PIXELS = 1024
 
 HIDDEN_RIM = 3
 """Pixels of light round the product's body that its rendered edge may have got into, besides what the lens blurs it."""
+UNSEEN_FROM = 16
+"""Pixels from the rim of the product's body that its light is rendered: a denoiser looks so far for what belongs together."""
 FAINTEST_FOOT = 8
 """The alpha from which on a pixel below the product's foot counts as the body's. Nothing else does there: it is sharp, and the
 pixels next to it are those in which its contact shadow is darkest."""
@@ -116,6 +118,7 @@ def plan(
     hidden = np.zeros(alpha.shape, bool)
     if bodies:
         hidden = _hidden(alpha, take, max(body.footprint.back for body in bodies))
+        take = replace(take, unseen=inside(hidden * np.uint8(255), UNSEEN_FROM))
     details = {**subject.details, "lightPixels": [width, height]}
     if params.lock_camera:
         details["cameraLocked"] = True

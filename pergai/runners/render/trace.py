@@ -11,6 +11,7 @@ import numpy.typing as npt
 from pergai.runners.render.translate import RELIEF
 
 Floats = npt.NDArray[np.float32]
+Mask = npt.NDArray[np.bool_]
 
 Look = Callable[[Any, Any], list[Any]]
 """What a sampler and a ray find, each a colour."""
@@ -20,27 +21,36 @@ ROULETTE_FROM = 4
 """Steps of a path after which it may end by chance."""
 
 
-def mean_light(mi: Any, scene: Any, depth: int, samples: int, seed: int, camera: Any) -> Floats:
+def mean_light(
+    mi: Any, scene: Any, depth: int, samples: int, seed: int, camera: Any, unseen: Mask | None = None
+) -> Floats:
     """What `samples` paths a pixel, of `depth` steps at most, find on average, (height, width, 3), spread evenly over what they
     can see (the sampler of `translate.sensor`).
 
-    Raises ValueError for less than one sample.
+    `unseen` (height, width) are pixels that nobody will look at: in the vectorised variants no path starts there, and they are
+    as bright as the others are on average. Raises ValueError for less than one sample.
     """
     path = mi.load_dict({"type": "path", "max_depth": depth, "rr_depth": ROULETTE_FROM})
     if mi.variant().startswith("scalar"):
         return _rendered(mi, scene, path, samples, seed, camera)
-    return _wavefronts(mi, camera, samples, seed, lambda sampler, ray: [path.sample(scene, sampler, ray)[0]])[0]
+
+    def look(sampler: Any, ray: Any) -> list[Any]:
+        return [path.sample(scene, sampler, ray)[0]]
+
+    return _wavefronts(mi, camera, samples, seed, look, unseen)[0]
 
 
-def mean_colour(mi: Any, scene: Any, samples: int, seed: int, camera: Any) -> Floats:
+def mean_colour(mi: Any, scene: Any, samples: int, seed: int, camera: Any, unseen: Mask | None = None) -> Floats:
     """What as many looks at a scene of `translate.coloured` find on average, (height, width, 3)."""
     if mi.variant().startswith("scalar"):
         look = mi.load_dict({"type": "path", "max_depth": 1})  # a path of one step sees what shines
         return _rendered(mi, scene, look, samples, seed, camera)
-    return _wavefronts(mi, camera, samples, seed, lambda _, ray: [_shining(scene.ray_intersect(ray))])[0]
+    return _wavefronts(mi, camera, samples, seed, lambda _, ray: [_shining(scene.ray_intersect(ray))], unseen)[0]
 
 
-def mean_colour_and_relief(mi: Any, scene: Any, samples: int, seed: int, camera: Any) -> tuple[Floats, Floats]:
+def mean_colour_and_relief(
+    mi: Any, scene: Any, samples: int, seed: int, camera: Any, unseen: Mask | None = None
+) -> tuple[Floats, Floats]:
     """The same, and the normals that the scene's solids have as `translate.RELIEF`. Not in the scalar variant: it has no
     integrator that finds them, and would take as long for it as for the light."""
 
@@ -48,7 +58,7 @@ def mean_colour_and_relief(mi: Any, scene: Any, samples: int, seed: int, camera:
         seen = scene.ray_intersect(ray)
         return [_shining(seen), seen.shape.eval_attribute_3(RELIEF, seen)]
 
-    colour, relief = _wavefronts(mi, camera, samples, seed, look)
+    colour, relief = _wavefronts(mi, camera, samples, seed, look, unseen)
     return colour, relief
 
 
@@ -64,7 +74,7 @@ def _rendered(mi: Any, scene: Any, integrator: Any, samples: int, seed: int, cam
     return np.array(mean, np.float32)[..., :3]
 
 
-def _wavefronts(mi: Any, camera: Any, samples: int, seed: int, look: Look) -> list[Floats]:
+def _wavefronts(mi: Any, camera: Any, samples: int, seed: int, look: Look, unseen: Mask | None = None) -> list[Floats]:
     """All pixels at once, one path each in a pass: the paths of one pass are added up in any order, and with several of a pixel
     the last bits of floats differ from run to run.
 
@@ -77,7 +87,9 @@ def _wavefronts(mi: Any, camera: Any, samples: int, seed: int, look: Look) -> li
     if samples < 1:
         raise ValueError(TOO_FEW)
     width, height = (int(side) for side in camera.film().crop_size())
-    pixels = width * height
+    seen = np.ones(width * height, bool) if unseen is None else ~unseen.ravel()
+    index = dr.compress(mi.Bool(seen))
+    pixels = dr.width(index)
     wide = dr.opaque(mi.UInt32, width)
     scale = mi.Vector2f(dr.opaque(mi.Float, 1 / width), dr.opaque(mi.Float, 1 / height))
     sampler = camera.sampler().clone()
@@ -87,7 +99,6 @@ def _wavefronts(mi: Any, camera: Any, samples: int, seed: int, look: Look) -> li
     sampler.schedule_state()
     totals: list[Any] = []
     for _ in range(samples):
-        index = dr.arange(mi.UInt32, pixels)
         row = index // wide
         at = (mi.Point2f(index - row * wide, row) + sampler.next_2d()) * scale
         lens = sampler.next_2d() if camera.needs_aperture_sample() else mi.Point2f(0.5)
@@ -101,8 +112,14 @@ def _wavefronts(mi: Any, camera: Any, samples: int, seed: int, look: Look) -> li
         sampler.advance()
         sampler.schedule_state()
         dr.eval(totals)
-    return [
-        np.stack([np.asarray(plane, np.float32).reshape(height, width) for plane in total], axis=-1)
-        / np.float32(samples)
-        for total in totals
-    ]
+    planes = [[np.asarray(plane, np.float32) / np.float32(samples) for plane in total] for total in totals]
+    return [np.stack([_in_place(plane, seen).reshape(height, width) for plane in found], axis=-1) for found in planes]
+
+
+def _in_place(found: Floats, seen: Mask) -> Floats:
+    """What was found where it was seen, and its mean elsewhere."""
+    if len(found) == len(seen):
+        return found
+    plane = np.full(len(seen), np.nanmean(found), np.float32)
+    plane[seen] = found
+    return plane
