@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pergai.runners.render.noise import Field, Maps, Noise, blend, ramp
+from pergai.runners.render.noise import Field, Maps, Noise, blend
 
 
 def linen(noise: Noise, base: Field, dark: Field) -> Maps:

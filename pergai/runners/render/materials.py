@@ -75,6 +75,7 @@ MATERIALS: dict[str, Material] = {
     "asphalt": Material("#6b6b6b", "#2a2a2a", 2.4, 0.75, 0.4),
     "wood": Material("#b98555", "#6f4423", 2.8, 0.45, 0.45),
     "planks": Material("#c39a6b", "#7a5230", 3.2, 0.45, 0.45),
+    "bench": Material("#b08a5f", "#5a3c24", 2.4, 0.55, 0.4),
     "herringbone": Material("#c39a6b", "#7a5230", 3.2, 0.4, 0.45),
     "linen": Material("#e3dccd", "#a89a82", 1.6, 0.9, 0.2, principled={"sheen": 0.4}),
     "velvet": Material("#7a1f2d", "#2f0a10", 1.8, 0.9, 0.2, principled={"sheen": 3.0, "sheen_tint": 0.6}),

@@ -1,4 +1,4 @@
-"""Painters of textures. What is grown: wood in boards and parquet, paper, leather, moss, leaves, petals, slices of citrus."""
+"""Painters of textures. What is grown: boards, benches and parquet, paper, leather, moss, leaves, petals, slices of citrus."""
 
 # ruff: noqa: ARG001 - every entry of the table has the same signature
 from __future__ import annotations
@@ -36,6 +36,59 @@ def planks(noise: Noise, base: Field, dark: Field, rows: int = 7) -> Maps:
     gap = np.maximum(gap, np.exp(-((columns / 2.2) ** 2)).astype(np.float32))
     colour = blend(colour, dark * 0.25, gap * 0.85)
     return Maps(np.clip(colour, 0, 1), np.clip(rough + 0.3 * gap, 0, 1), relief - 0.0016 * gap)
+
+
+def bench(noise: Noise, base: Field, dark: Field, rows: int = 6) -> Maps:
+    """Boards of a workbench side by side along x, as long as the bench: each from another place of its trunk, with narrow growth
+    rings, a few knots, the marks of years: oil, scratches, dents, edges worn round."""
+    n = noise.size
+    x, y = noise.grid()
+    row, inside = (y * rows).astype(int), (y * rows) % 1
+    pith, tone = noise.random.uniform(-0.6, 1.6, rows)[row], noise.random.normal(0, 1, rows)[row]
+    deep = 0.45 + 0.22 * noise.cloud(0.5, 3.2, (0.12, 1.0))
+    swirl, eyes = np.zeros_like(x), np.zeros_like(x)
+    for _ in range(7):
+        at_x, at_y = noise.random.random(2)
+        size = noise.random.uniform(0.006, 0.013)
+        aside = np.hypot(((x - at_x + 0.5) % 1 - 0.5) * 0.55, (y - at_y + 0.5) % 1 - 0.5) / size
+        here = row == int(at_y * rows)
+        swirl += here * 0.5 * np.exp(-((aside / 2.6) ** 2))
+        eyes = np.maximum(eyes, here * (1 - ramp(aside, 0.7, 1.15)))
+    radius = np.hypot(inside - pith, deep) + 0.5 * swirl + 0.012 * noise.cloud(0.03, 2.2, (0.06, 1.0))
+    ring = (radius * 17) % 1
+    late = np.where(ring < 0.8, (ring / 0.8) ** 2.4, (1 - ring) / 0.2)
+    late = ndimage.gaussian_filter(late.astype(np.float32), (0.9, 3.0), mode="wrap")
+    pores = ramp(noise.cloud(0.003, 1.6, (0.03, 1.0)), 1.4, 2.6)
+    fibre = noise.cloud(0.006, 1.4, (0.02, 1.0))
+    oil = ramp(noise.cloud(0.2, 2.6), 1.0, 2.6)
+    worn = noise.cloud(0.3, 2.0, (0.4, 1.0))
+    scratched = _scratches(noise, 70)
+    edge = np.minimum(inside, 1 - inside) * n / rows
+    gap, round_edge = np.exp(-((edge / 2.6) ** 2)), np.exp(-edge / 9)
+    shade = (
+        0.26 + 0.30 * late + 0.06 * fibre + 0.11 * tone + 0.10 * worn + 0.22 * pores + 0.22 * oil + 0.12 * round_edge
+    )
+    colour = blend(base, dark, np.clip(shade - 0.16 * scratched, 0, 1).astype(np.float32))
+    colour = blend(colour, dark * 0.6, (0.6 * eyes).astype(np.float32))
+    colour = blend(colour, dark * 0.22, (0.92 * gap).astype(np.float32))
+    relief = -0.0016 * gap - 0.0007 * round_edge - 0.00012 * pores - 0.00006 * late - 0.0002 * scratched
+    rough = np.clip(0.55 + 0.08 * late - 0.2 * oil + 0.2 * gap + 0.06 * worn, 0.2, 1)
+    return Maps(np.clip(colour, 0, 1), rough.astype(np.float32), relief.astype(np.float32))
+
+
+def _scratches(noise: Noise, count: int) -> Field:
+    """Straight scratches of every direction and many lengths, most of them faint: 0-1. They wrap round."""
+    marks = np.zeros((noise.size,) * 2, np.float32)
+    for _ in range(count):
+        length = int(noise.random.exponential(0.04) * noise.size) + 8
+        angle, (x, y) = noise.random.uniform(0, np.pi), noise.random.uniform(0, noise.size, 2)
+        t = np.arange(0, length, 0.5)
+        pressed = np.sin(np.pi * t / length) * noise.random.uniform(0.2, 1.0)
+        rows, columns = (
+            (at + t * way).astype(int) % noise.size for at, way in ((y, np.sin(angle)), (x, np.cos(angle)))
+        )
+        np.maximum.at(marks, (rows, columns), pressed.astype(np.float32))
+    return np.asarray(np.clip(2.2 * ndimage.gaussian_filter(marks, 0.9, mode="wrap"), 0, 1))
 
 
 def _grain(noise: Noise, base: Field, dark: Field, bend: Field) -> Maps:

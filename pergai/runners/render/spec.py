@@ -20,7 +20,7 @@ MaterialName = Literal[
     "paper", "plaster", "concrete", "marble", "wood", "linen", "velvet", "silk", "sand", "snow", "stone", "terrazzo",
     "ceramic", "lacquer", "acrylic", "gold", "copper", "steel", "chrome", "glass", "frosted", "water", "leaf", "petal",
     "moss", "asphalt", "tiles", "leather", "glow", "planks", "travertine", "herringbone", "pool", "kraft", "brick", "denim",
-    "gingham", "citrus", "garden", "meadow", "forest", "firs", "pearl", "pebble",
+    "gingham", "citrus", "garden", "meadow", "forest", "firs", "pearl", "pebble", "bench",
 ]  # fmt: skip
 
 

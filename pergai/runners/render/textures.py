@@ -28,7 +28,19 @@ from pergai.runners.render.minerals import (
     travertine,
 )
 from pergai.runners.render.noise import Field, Maps, Noise, blend, ramp, warp
-from pergai.runners.render.organics import citrus, herringbone, kraft, leaf, leather, moss, paper, petal, planks, wood
+from pergai.runners.render.organics import (
+    bench,
+    citrus,
+    herringbone,
+    kraft,
+    leaf,
+    leather,
+    moss,
+    paper,
+    petal,
+    planks,
+    wood,
+)
 from pergai.runners.render.vistas import firs, forest, garden, meadow
 
 Painter = Callable[[Noise, Field, Field], Maps]
@@ -66,7 +78,7 @@ def caustics(noise: Noise, base: Field, light: Field) -> Maps:
 
 
 PAINTERS: dict[str, Painter] = {
-    "marble": marble, "travertine": travertine, "wood": wood, "planks": planks, "herringbone": herringbone,
+    "marble": marble, "travertine": travertine, "wood": wood, "planks": planks, "bench": bench, "herringbone": herringbone,
     "concrete": concrete, "plaster": plaster, "paper": paper, "linen": linen, "velvet": velvet, "silk": silk,
     "leather": leather, "sand": sand, "snow": snow, "stone": stone, "pebble": pebble, "asphalt": asphalt, "terrazzo": terrazzo,
     "tiles": tiles, "moss": moss, "water": water, "steel": brushed, "pool": caustics, "kraft": kraft, "brick": brick,
