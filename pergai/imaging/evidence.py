@@ -12,6 +12,7 @@ from scipy import ndimage
 from pergai.imaging.backdrop import Backdrop
 from pergai.imaging.beyond_shadow import beyond_shadow
 from pergai.imaging.foreground import spread
+from pergai.imaging.likeness import Likeness
 from pergai.imaging.outline import net_pixel
 from pergai.imaging.picture import FloatPlane
 from pergai.imaging.planes import Colours, dot, largest, smallest
@@ -31,6 +32,9 @@ _RAMP_PIXELS = 3.6
 _AGREED = 0.2
 """So far from undecided (0-1) a pixel's colour is on one side."""
 
+_MOST = 0.7
+"""Share of what moves around a pixel whose colours must speak for it until all of it is believed."""
+
 _SPECK = 0.002
 """Share of the largest part below which a detached one is a speck."""
 
@@ -47,18 +51,19 @@ _CONTRAST = 0.1, 0.25
 """Distance (0-√3) of the product's colour from the backdrop at which a gap between them begins to be seen, and is."""
 
 
-def on_texture(image: Colours, mask: FloatPlane, alpha: FloatPlane, like: FloatPlane) -> FloatPlane:
-    """`alpha` where the colours on both sides bear it out and the outline has only become sharper, or where the net's doubts
-    are wide and the pixels' own colours (see `likeness`) speak for it; else `mask`."""
+def on_texture(image: Colours, mask: FloatPlane, alpha: FloatPlane, like: Likeness) -> FloatPlane:
+    """`alpha` where the colours on both sides bear it out and the outline has only become sharper, or where the pixels' own
+    colours speak for it and either the net's doubts are wide or hue proves them right; else `mask`."""
     unit = net_pixel(mask)
     borne_out = _borne_out(image, mask, alpha)
     thin = mask - ndimage.grey_opening(mask, 2 * round(_THIN * unit / 2) + 1)
     thin = ndimage.maximum_filter(np.clip((thin - 0.1) / 0.2, 0.0, 1.0), 2 * round(1.5 * unit) + 1)
     sharper = _unmoved(mask, mask + borne_out * (alpha - mask)) * (1.0 - ndimage.gaussian_filter(thin, unit))
-    added = np.clip((like - 0.5) / _AGREED, 0.0, 1.0) * np.clip(2.0 * borne_out, 0.0, 1.0)
-    removed = np.clip((0.5 - like) / _AGREED, 0.0, 1.0)
-    decided = np.where(alpha > mask, added, removed) * _wide_doubt(mask)
-    share = np.maximum(borne_out * sharper, _around_moves(decided, mask, alpha))
+    added = np.clip((like.side - 0.5) / _AGREED, 0.0, 1.0) * np.clip(2.0 * borne_out, 0.0, 1.0)
+    removed = np.clip((0.5 - like.side) / _AGREED, 0.0, 1.0)
+    decided = np.where(alpha > mask, added, removed) * np.maximum(_wide_doubt(mask), like.proven)
+    decided = np.clip(_around_moves(decided, mask, alpha) / _MOST, 0.0, 1.0)
+    share = np.maximum(borne_out * sharper, decided)
     return _without_veils(_without_specks(np.asarray(mask + share * (alpha - mask), dtype=np.float32)), unit)
 
 

@@ -21,7 +21,7 @@ from pergai.imaging.outline import net_pixel
 from pergai.imaging.picture import RGB, Alpha, FloatPlane, Matte
 from pergai.imaging.planes import Colours, dot
 
-VERSION = 12
+VERSION = 13
 """Raise it when a matte comes out different, so that cached ones are made again."""
 
 WORK_PIXELS = 2_000_000
@@ -63,7 +63,7 @@ def refine(source: RGB, mask: FloatPlane, alpha: Alpha | None = None) -> Matte:
     backdrop = find_backdrop(image, coarse)
     if backdrop is None:
         like = likeness(image, coarse)
-        solved = _solve_on_anything(image, coarse, like)
+        solved = _solve_on_anything(image, coarse, like.side)
         solved = evidence.on_texture(image, coarse, solved, like)
         background = background_colours(image, solved)
     else:

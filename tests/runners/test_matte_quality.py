@@ -236,6 +236,23 @@ def test_on_a_texture_ground_that_the_net_has_run_into_the_product_is_told_by_it
     assert alpha[one.alpha > 0.999].mean() > 0.99 * 255.0
 
 
+@pytest.mark.parametrize("ground", list(TEXTURED))
+def test_on_a_texture_a_lumpy_outline_of_the_nets_is_laid_where_the_hue_changes(ground: str) -> None:
+    one = case("mug", ground)
+    y, x = np.mgrid[: one.alpha.shape[0], : one.alpha.shape[1]]
+    lumps = np.sin(x / 9.0) + np.sin(y / 7.0) > 0.0
+    mask = ndimage.gaussian_filter(np.where(lumps, ndimage.maximum_filter(one.alpha, 7), one.alpha), 1.0)
+    alpha = refine(one.image, mask).alpha / np.float32(255.0)
+    assert sad(alpha, one.alpha) < 0.5 * sad(mask, one.alpha)
+    assert alpha[one.alpha > 0.999].mean() > 0.999
+
+
+def test_the_shaded_foot_of_a_white_mug_is_as_grey_as_its_ground_and_stays(net: segment.Segmenter) -> None:
+    (shot,) = (shot for shot in shots("tuning") if shot.name == "mug-garage")
+    alpha = matte_of(net, shot.image).alpha / np.float32(255.0)
+    assert sad(alpha, shot.alpha) < 0.5 * sad(net.run([shot.image])[0], shot.alpha)
+
+
 def test_on_a_texture_no_haze_is_kept_away_from_the_product(net: segment.Segmenter, photos: dict[str, RGB]) -> None:
     alpha = matte_of(net, photos["coffee"]).alpha
     away = ~ndimage.binary_dilation(alpha > 127, iterations=3)
