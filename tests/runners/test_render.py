@@ -19,7 +19,7 @@ from pergai.engine.core import Job, Outcome, Placement, SceneParams
 from pergai.errors import CardError, NoProductFound
 from pergai.imaging.picture import RGB, Alpha, Matte, Picture
 from pergai.imaging.placement import bounding_box
-from pergai.runners.render import model, reader
+from pergai.runners.render import develop, model, reader
 from pergai.runners.render.camera import photographed_pitch
 from pergai.runners.render.runner import Render
 from pergai.runners.render.spec import PhotoSet, check
@@ -129,6 +129,18 @@ def test_white_is_pure_white_with_a_shadow_only_at_the_products_foot(shoot: Shoo
     assert (pixels[: bottom - 40, : left - 40] == 255).all()
     below = pixels[bottom - 2 : bottom + 5, max(left - 10, 0) : right + 10].mean(axis=-1)
     assert below[-6:].min() < 235, "there is a contact shadow"
+
+
+def test_the_papers_grain_is_no_part_of_a_shadow_on_white() -> None:
+    y, x = np.mgrid[:256, :256]
+    product = (np.abs(x - 128) < 40) & (np.abs(y - 110) < 50)
+    shadow = np.exp(-(((x - 128) / 60.0) ** 2) - ((y - 165) / 20.0) ** 2)
+    grain = ndimage.gaussian_filter(np.random.default_rng(3).normal(0.0, 0.02, x.shape), 0.7)
+    albedo = np.repeat((0.97 + grain)[..., None], 3, axis=-1).astype(np.float32)
+    seen = 255.0 * develop.seamless(albedo * (1.0 - 0.3 * shadow)[..., None], albedo, product)[..., 0]
+    rough = np.abs(seen - ndimage.gaussian_filter(seen, 1.5))[~ndimage.binary_dilation(product, iterations=6)]
+    assert seen[~product].min() < 225.0, "there is a shadow"
+    assert rough.max() < 1.0, "and nobody sees the paper in it"
 
 
 def test_the_set_shows_no_product_behind_the_product(shoot: Shoot) -> None:

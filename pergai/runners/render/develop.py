@@ -49,12 +49,13 @@ def _neutral(colour: Floats, start: float = 0.8, desaturation: float = 0.15) -> 
 def seamless(colour: Floats, albedo: Floats, product: npt.NDArray[np.bool_]) -> Floats:
     """Pure white with shadows: light against that of the evenly lit floor, exactly 1.0 wherever hardly any is missing,
     beyond the horizon, and far from the product."""
-    own = ndimage.gaussian_filter(np.asarray(albedo @ LUMINANCE), 2.0)  # the paper has a grain
-    floor = own > 0.97 * max(float(np.percentile(own, 90)), 1e-3)
+    own = np.asarray(albedo @ LUMINANCE)  # the paper has a grain: no floor ends at it, and it is no shadow
+    even = ndimage.gaussian_filter(own, 2.0)
+    floor = even > 0.97 * max(float(np.percentile(even, 90)), 1e-3)
     floor = np.asarray(ndimage.binary_erosion(floor, iterations=4, border_value=1))  # the horizon is ragged
-    luma = colour @ LUMINANCE
-    white = float(np.percentile(luma[floor], 70)) if floor.any() else float(luma.max())
-    ratio = np.where(floor, np.clip(luma / max(white, 1e-6), 0, 1), 1.0)
+    light = colour @ LUMINANCE / np.maximum(own, 1e-3)
+    white = float(np.percentile(light[floor], 70)) if floor.any() else 1.0
+    ratio = np.where(floor, np.clip(light / max(white, 1e-6), 0, 1), 1.0)
     missing = np.clip((1 - ratio - 0.025) / 0.975, 0, 1)
     missing = missing * np.clip(missing / 0.06, 0, 1) ** 0.5
     if product.any():
