@@ -218,7 +218,11 @@ def _window(take: Take, box: Box) -> Take:
 
 def _detail(mi: Any, take: Take, view: View) -> Floats:
     scene = coloured(mi, view, 0.0, take.solids)
-    return _colours(mi, scene, view, 0.0, DETAIL_SAMPLES, take.seed)
+    unseen = take.unseen
+    if unseen is not None:
+        rows, columns = np.arange(view.height) * len(unseen), np.arange(view.width) * unseen.shape[1]
+        unseen = unseen[np.ix_(rows // view.height, columns // view.width)]
+    return _colours(mi, scene, view, 0.0, DETAIL_SAMPLES, take.seed, unseen)
 
 
 def _light(mi: Any, take: Take, scene: Any = None) -> Floats:
