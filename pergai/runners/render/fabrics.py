@@ -34,14 +34,14 @@ def velvet(noise: Noise, base: Field, dark: Field) -> Maps:
     stroked = noise.cloud(0.25, 2.6, (0.5, 1.2))
     pile = noise.fine(1.8)
     colour = blend(base, dark, np.clip(0.4 + 0.04 * stroked + 0.05 * pile, 0, 1))
-    return Maps(np.clip(colour, 0, 1), np.full_like(pile, 0.9))
+    return Maps(np.clip(colour, 0, 1))
 
 
 def silk(noise: Noise, base: Field, dark: Field) -> Maps:
     """Satin: threads too fine to be seen, here and there one a little thicker."""
     thread = noise.cloud(0.004, 1.2, (0.02, 2.0))
     colour = blend(base, dark, np.clip(0.1 + 0.03 * thread, 0, 1))
-    return Maps(np.clip(colour, 0, 1), np.full_like(thread, 0.34))
+    return Maps(np.clip(colour, 0, 1))
 
 
 def denim(noise: Noise, base: Field, pale: Field) -> Maps:

@@ -26,7 +26,7 @@ TEXTURE_SIZE = 2048
 THING_SIZE, VISTA_SIZE = 512, 1024
 """Of a texture that is a picture of one small thing, and of a view as wide as any photograph."""
 REVISION = 7
-REVISIONS = {"leather": 8, "sand": 8, "silk": 8, "steel": 8, "stone": 8, "velvet": 8, "water": 9}
+REVISIONS = {"leather": 8, "sand": 8, "silk": 9, "steel": 8, "stone": 8, "velvet": 9, "water": 9}
 """Count up when painters change, all or one, so that old cached textures are not used."""
 
 
@@ -79,7 +79,7 @@ MATERIALS: dict[str, Material] = {
     "herringbone": Material("#c39a6b", "#7a5230", 3.2, 0.4, 0.45),
     "linen": Material("#e3dccd", "#a89a82", 1.6, 0.9, 0.2, principled={"sheen": 0.4}),
     "velvet": Material("#7a1f2d", "#2f0a10", 1.8, 0.9, 0.2, principled={"sheen": 3.0, "sheen_tint": 0.6}),
-    "silk": Material("#d9b8a8", "#a57f70", 1.4, 0.4, 0.5, principled={"metallic": 0.45, "sheen": 0.5}),
+    "silk": Material("#d9b8a8", "#a57f70", 1.4, 0.4, 0.5, principled={"metallic": 0.45}),
     "leather": Material("#7a4a2b", "#3f2313", 1.8, 0.45, 0.5),
     "sand": Material("#e6cfa6", "#b08f60", 1.6, matt=True),
     "snow": Material("#f5f8fc", "#d5e0ee", 1.6, 0.65, 0.4),
