@@ -13,7 +13,7 @@ from scipy import ndimage
 from benchmarks.render import product
 from pergai.cards.catalogue import load_catalogue
 from pergai.engine.core import SceneParams
-from pergai.runners.render import camera, geometry, lights, model, shoot
+from pergai.runners.render import camera, geometry, lights, model, shoot, translate
 from pergai.runners.render.denoise import Guide, denoise, without_fireflies
 from pergai.runners.render.materials import Surface, Texture, surface
 from pergai.runners.render.spec import Finish, Light, check
@@ -170,6 +170,17 @@ def test_a_flat_relief_is_lit_also_where_its_texture_runs_straight_up(take: mode
     lit = model._light(mi, replace(take, solids=((wall, Surface(relief, period=1.0)),)))
     assert np.isfinite(lit).all()
     assert lit.min() > 0
+
+
+def test_a_texture_without_relief_lies_exactly_as_it_should(take: model.Take) -> None:
+    """A picture of the distance is as wide as its wall: turned by a hair, its sky would begin with grass."""
+    import mitsuba as mi
+
+    mi.set_variant(model.VARIANTS[real_model(model.load, "mitsuba").variant])
+    wall = geometry.ground((0, 80), (0, 30))
+    scene = translate.lit(mi, take.view, 0.0, ((wall, Surface({"type": "diffuse"}, period=80.0)),), (KEY,))
+    found = np.array(mi.traverse(scene)["solid0.vertex_texcoords"]).reshape(-1, 2)
+    assert np.allclose(found, wall.uv / 80, atol=1e-6)
 
 
 def test_a_window_of_a_picture_shows_what_the_picture_shows_there(take: model.Take) -> None:

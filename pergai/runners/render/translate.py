@@ -30,8 +30,9 @@ ALIGNMENT = 64
 """Bytes."""
 
 HAIR = 0.1
-"""Degrees that every texture is turned more than it should be. Mitsuba's `bumpmap` takes the direction of u, which it knows in
-the world's axes, for one in the surface's own: where that runs straight up and the relief is flat, light was no number."""
+"""Degrees that a texture with a relief is turned more than it should be. Mitsuba's `bumpmap` takes the direction of u, which it
+knows in the world's axes, for one in the surface's own: where that runs straight up and the relief is flat, light was no
+number."""
 
 RELIEF = "vertex_relief"
 """What a solid's relief is known by to Mitsuba."""
@@ -237,7 +238,7 @@ def _aligned(array: npt.NDArray[Any], kind: type[np.generic]) -> npt.NDArray[Any
 def _texture_space(mesh: Mesh, surface: Surface) -> Floats:
     if not surface.period:
         return mesh.uv
-    a = np.radians(surface.turn + HAIR)
+    a = np.radians(surface.turn + (HAIR if _bump(surface.bsdf) else 0.0))
     rotation = np.array([[np.cos(a), -np.sin(a)], [np.sin(a), np.cos(a)]])
     return np.asarray(mesh.uv @ rotation.T / surface.period + np.asarray(surface.offset), np.float32)
 
