@@ -227,6 +227,12 @@ def test_pebbles_cover_their_bed_and_lie_round_what_stands_in_it(seed: int) -> N
     assert z.max() < 0.3, "no higher than a stand"
 
 
+@pytest.mark.parametrize("size", [(0.05, 0.05, 0.05), (0.6, 0.4, 0.1)], ids=["smaller than a stone", "under a stand"])
+def test_a_bed_of_pebbles_may_be_too_small_for_any(size: tuple[float, float, float]) -> None:
+    stand = g.moved(g.cylinder(0.5, 0.3), (0.1, 0.2, 0))
+    sound(props.build(Prop(kind="shingle", size=size, at=(0.1, 0.2)), np.random.default_rng(1), [stand]))
+
+
 @pytest.mark.parametrize("seed", range(8))
 def test_stones_lie_beside_each_other(seed: int) -> None:
     stones = Prop(kind="stones", size=(0.1, 0.6), count=6, spread=(0.8, 0.5), clear=0.3)

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image, ImageDraw
 from scipy.spatial import ConvexHull
 
 from pergai.runners.render.geometry import Array, Mesh, join, moved, sheet
@@ -22,6 +23,8 @@ TRIES = 8
 """Places of which a stone takes the lowest."""
 RISE = 1.1
 """How high the topmost tenth lie over the plane, in radii: what is below the plane is out of sight."""
+LEAST = 16
+"""Cells of the smallest bed's side: room for its largest stone."""
 NEAR = 0.9
 """Units from the product within which outlines are in focus and must be round."""
 
@@ -33,10 +36,10 @@ def shingle(
     `taken`: the convex outline of these points (n, 2). Each takes its uv from another place, so that it has a tone of its own."""
     width, depth = x[1] - x[0], y[1] - y[0]
     cell = radius / 5
-    ground = np.zeros((int(depth / cell), int(width / cell)), np.float32)
+    ground = np.zeros((max(int(depth / cell), LEAST), max(int(width / cell), LEAST)), np.float32)
     if taken is not None:
         ground[_inside(taken - np.array([x[0], y[0]], np.float32), ground.shape, cell)] = np.inf
-    count = int(LAYERS * width * depth / (STONE * radius**2))
+    count = max(int(LAYERS * width * depth / (STONE * radius**2)), 1)
     large = count - int(FILLING * count)
     laid = []
     for number in range(count):
@@ -52,6 +55,8 @@ def shingle(
         np.maximum(here, np.where(half > 0, z + half, 0), out=here)
         right, behind = x[0] + (column + len(half) / 2) * cell, y[0] + (row + len(half) / 2) * cell
         laid.append((axes, turn, np.array([right, behind, z], np.float32)))
+    if not laid:  # what stands there covers the bed
+        return shingle(x, y, radius, random)
     plane = float(np.quantile(ground[np.isfinite(ground)], 0.9)) - RISE * radius
     shapes = [[_worn(np.random.default_rng(int(seed)), n) for n in (9, 17)] for seed in random.integers(2**32, size=24)]
     stones = []
@@ -67,9 +72,10 @@ def shingle(
 
 def _inside(outline: Array, shape: tuple[int, int], cell: float) -> npt.NDArray[np.bool_]:
     """Which cells of a ground that begins at the origin lie in the convex hull of points (n, 2)."""
-    y, x = ((np.arange(n) + 0.5) * cell for n in shape)
-    edges = ConvexHull(outline).equations
-    return np.asarray((edges[:, 0] * x[None, :, None] + edges[:, 1] * y[:, None, None] + edges[:, 2] <= 0).all(axis=-1))
+    cells = Image.new("1", shape[::-1])
+    corners = outline[ConvexHull(outline).vertices] / cell - 0.5
+    ImageDraw.Draw(cells).polygon([(float(x), float(y)) for x, y in corners], fill=1)
+    return np.asarray(cells, np.bool_)
 
 
 def _worn(random: Random, n: int) -> Mesh:
