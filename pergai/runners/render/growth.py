@@ -70,10 +70,11 @@ def ice(width: float, depth: float, height: float, random: np.random.Generator) 
     return with_normals(replace(box, vertices=worn.astype(np.float32)))
 
 
-def pebble(radius: float, flat: float, random: np.random.Generator, n: int = 40, rough: float = 0.16) -> Mesh:
+def stone(radius: float, flat: float, random: np.random.Generator) -> Mesh:
     """A water-worn stone standing on z = 0; `flat` is its height over its width."""
-    theta = np.linspace(0, np.pi, n)[:, None]
-    phi = np.linspace(0, 2 * np.pi, 2 * n)[None]
+    rough = 0.16
+    theta = np.linspace(0, np.pi, 40)[:, None]
+    phi = np.linspace(0, 2 * np.pi, 80)[None]
     direction = np.stack(
         np.broadcast_arrays(np.sin(theta) * np.cos(phi), np.sin(theta) * np.sin(phi), np.cos(theta)), -1
     )

@@ -128,7 +128,7 @@ def _petal(prop: Prop, random: Random) -> Mesh:
 
 def _stone(prop: Prop, random: Random) -> Mesh:
     radius, flat = (prop.size[0], prop.size[1] if len(prop.size) > 1 else 0.6)
-    return growth.pebble(radius, flat, random)
+    return growth.stone(radius, flat, random)
 
 
 def _branch(prop: Prop, random: Random) -> Mesh:
