@@ -98,6 +98,7 @@ async def work(channel: socket.socket) -> None:
         load=lambda name: _load(catalogue, home, hardware, name),
         stated_mib=lambda name: catalogue.models[name].memory_mib,
         release=hardware.release,
+        wait=hardware.wait,
         budget_mib=budget,
         watcher=outbox,
         host_mib=hardware.host_mib if boot.host_mib < 0 else boot.host_mib,

@@ -7,6 +7,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+import traceback
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
@@ -62,9 +63,10 @@ class Watcher(Protocol):
 class DeviceLoop(threading.Thread):
     """Takes batches from the scheduler, makes sure of their model, runs them, answers each payload's future.
 
-    `load(model id) -> (model, MiB)`, `release()` (give freed memory back to the device) and `read_ahead(model id)` (pull its
-    files into the system's cache, on a thread of its own) are the caller's. `host_mib`: memory beside the device where
-    models that have to leave are kept, 0 for none. `warm`: models loaded before anything is asked.
+    `load(model id) -> (model, MiB)`, `release()` (give freed memory back to the device), `wait()` (until the device has done
+    all it was told: a GPU is told faster than it works) and `read_ahead(model id)` (pull its files into the system's cache,
+    on a thread of its own) are the caller's. `host_mib`: memory beside the device where models that have to leave are kept,
+    0 for none. `warm`: models loaded before anything is asked.
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class DeviceLoop(threading.Thread):
         release: Callable[[], None],
         budget_mib: int,
         watcher: Watcher,
+        wait: Callable[[], None] = lambda: None,
         host_mib: int = 0,
         warm: Sequence[str] = (),
         read_ahead: Callable[[str], None] = lambda _: None,
@@ -83,6 +86,7 @@ class DeviceLoop(threading.Thread):
         self._load = load
         self._stated_mib = stated_mib
         self._release = release
+        self._wait = wait
         self._watcher = watcher
         self._residency = Residency(budget_mib)
         self._models: dict[str, Model] = {}
@@ -131,12 +135,16 @@ class DeviceLoop(threading.Thread):
             self._ready_at = self._running_since = time.monotonic()
             try:
                 self._run(batch)
+            except Exception as error:  # whatever it is: jobs wait for this thread, and nobody would miss it
+                log.exception("the device thread stumbled over a batch of %s", batch[0].model)
+                self._fail_lost(batch, error)
             finally:
                 seconds = time.monotonic() - self._running_since
                 setup_seconds = self._ready_at - self._running_since
                 self._running_since = None
                 with self._changed:
                     self._scheduler.charge(batch, seconds, setup_seconds)
+            del batch  # an idle device holds on to nobody's latents
 
     def _next_batch(self) -> list[Work]:
         with self._changed:
@@ -157,7 +165,9 @@ class DeviceLoop(threading.Thread):
             companions = {guest: self._ensure(guest, pinned=(name, *guests)) for guest in guests}
         except PergaiError as error:
             self._fail(batch, error)
-        except MemoryError:
+        except MemoryError as error:
+            _let_go(error)
+            self._release()
             self._fail(batch, OutOfMemory(f"the model {name} does not fit into the device's memory"))
         except Exception as error:  # a loader can raise anything, and this thread must live
             self._fail(batch, ModelUnavailable(f"{name} could not be loaded: {error}"))
@@ -185,7 +195,9 @@ class DeviceLoop(threading.Thread):
         started = time.monotonic()
         try:
             results = model.run([work.payload for work in batch])
-        except MemoryError:
+            self._wait()
+        except MemoryError as error:
+            _let_go(error)
             self._release()
             if len(batch) > 1:
                 half = len(batch) // 2
@@ -198,6 +210,7 @@ class DeviceLoop(threading.Thread):
                     batch, OutOfMemory("the device has too little memory for this job; ask for a smaller result")
                 )
         except Exception as error:  # a model can raise anything, and this thread must live
+            _let_go(error)
             if len(batch) == 1:
                 self._fail(batch, error)
                 return
@@ -223,8 +236,9 @@ class DeviceLoop(threading.Thread):
             started = time.monotonic()
             model = self._brought_back(aside)
             if model is None:
-                del aside
-                model, mib = self._load(name)
+                aside = None
+                self._release()  # what came half the way back, and room in one piece
+                model, mib = self._loaded(name, pinned)
             self._models[name] = model
             self._residency.enter(name, mib)
             self._expected.discard(name)
@@ -232,13 +246,23 @@ class DeviceLoop(threading.Thread):
         self._residency.touch(name)
         return self._models[name]
 
+    def _loaded(self, name: str, pinned: Collection[str]) -> tuple[Model, int]:
+        """A model from the disk; when the device is fuller than the cards say, it is freed of all others. Raises MemoryError."""
+        try:
+            return self._load(name)
+        except MemoryError as error:
+            _let_go(error)
+            if not self._evict_all_but(pinned):
+                raise
+        return self._load(name)
+
     def _brought_back(self, aside: Any) -> Any:
         """A model from the host's memory; None when it was not there, or is too large for the device as it is now."""
         if aside is not None:
             try:
                 aside.unpark()
-            except MemoryError:
-                self._release()
+            except MemoryError as error:
+                _let_go(error)
                 return None
         return aside
 
@@ -293,12 +317,26 @@ class DeviceLoop(threading.Thread):
         if future.set_running_or_notify_cancel():
             future.set_result(result)
 
+    def _fail_lost(self, batch: list[Work], error: BaseException) -> None:
+        """Those of a batch that have had no answer and do not wait for another turn."""
+        with self._changed:
+            lost = [work for work in batch if id(work) in self._futures and work not in self._scheduler]
+        self._fail(lost, error)
+
     def _fail(self, batch: list[Work], error: BaseException) -> None:
         for work in batch:
             with self._changed:
                 future = self._futures.pop(id(work))
             if future.set_running_or_notify_cancel():
                 future.set_exception(error)
+
+
+def _let_go(error: BaseException | None) -> None:
+    """Free what a failed call holds: the frames in its traceback, and in those of the errors behind it, keep every tensor alive
+    that it had made, just when the memory is needed to go on."""
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__context__
 
 
 def _beside(work: Work) -> Collection[str]:

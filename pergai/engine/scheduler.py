@@ -106,6 +106,9 @@ class Scheduler:
     def __len__(self) -> int:
         return sum(len(queue) for queues in self._waiting.values() for queue in queues.values())
 
+    def __contains__(self, work: Work) -> bool:
+        return work in self._waiting.get(work.kind, {}).get(work.library, ())
+
     def add(self, work: Work) -> None:
         work.order, work.since = next(self._order), self._now
         self._insert(work)

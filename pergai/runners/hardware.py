@@ -20,7 +20,8 @@ RESERVE_MIB = 1024
 
 @dataclass(frozen=True, slots=True)
 class Hardware:
-    """One device. `memory` gives (used, total) bytes, `release` hands freed memory back."""
+    """One device. `memory` gives (used, total) bytes, `release` hands freed memory back, `wait` returns when the device has
+    done all that it was told."""
 
     kind: Literal["cpu", "cuda"]
     name: str
@@ -30,6 +31,7 @@ class Hardware:
     versions: dict[str, str]
     memory: Callable[[], tuple[int, int]]
     release: Callable[[], None]
+    wait: Callable[[], None]
 
 
 def find_hardware(wanted: str) -> Hardware:
@@ -61,6 +63,7 @@ def _cpu() -> Hardware:
         versions={},
         memory=lambda: (0, 0),
         release=_collect,
+        wait=lambda: None,
     )
 
 
@@ -72,13 +75,20 @@ def _cuda() -> Hardware | None:
     if not torch.cuda.is_available():
         return None
 
+    from pergai.runners.diffusion.faults import translated
+
     def used_and_total() -> tuple[int, int]:
         free, total = torch.cuda.mem_get_info()
         return total - free, total
 
     def release() -> None:
         gc.collect()
-        torch.cuda.empty_cache()
+        with translated():
+            torch.cuda.empty_cache()
+
+    def wait() -> None:
+        with translated():
+            torch.cuda.synchronize()
 
     free, _ = torch.cuda.mem_get_info()
     return Hardware(
@@ -89,6 +99,7 @@ def _cuda() -> Hardware | None:
         versions={"torch": str(torch.__version__), "cuda": str(torch.version.cuda)},
         memory=used_and_total,
         release=release,
+        wait=wait,
     )
 
 

@@ -251,6 +251,9 @@ from pergai.runners.diffusion.faults import translated
 for message in (
     "The size of tensor a must match the size of tensor b",
     "DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes",
+    "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+    "CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate(handle)`",
+    "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
     "CUDA error: an illegal memory access was encountered",
 ):
     try:
@@ -261,5 +264,5 @@ for message in (
 print("never reached")
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
-    assert done.stdout.split() == ["RuntimeError", "MemoryError"]
+    assert done.stdout.split() == ["RuntimeError", *["MemoryError"] * 4]
     assert done.returncode == faults.EXIT_CODE

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import tiny
@@ -168,6 +169,18 @@ def test_a_lora_of_another_family_fails_its_request_and_leaves_the_model_as_it_w
     with pytest.raises(ModelUnavailable, match="strange is not a LoRA for this model"):
         finish(model, request(loras=(("strange", 1.0),)), strange=strange)
     assert apart(finish(model, request())[0].pixels, finish(fresh("sd9"), request())[0].pixels) == 0
+
+
+def test_a_lora_for_which_there_is_no_memory_is_not_called_broken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any, **__: Any) -> Any:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 40.00 MiB")
+
+    put(trained("peft")[0], tmp_path / "style")
+    monkeypatch.setattr("pergai.runners.diffusion.lora.load_file", full)
+    with pytest.raises(MemoryError):
+        registry.load_model(card("style", family="lora", file="own.safetensors"), tmp_path / "style", "cpu")
 
 
 def test_a_file_that_is_no_lora_is_named(tmp_path: Path) -> None:

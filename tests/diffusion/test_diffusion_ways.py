@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -104,14 +105,34 @@ def test_compiled_blocks_stay_out_of_the_way_of_what_leaves_them_out(
     assert "failed" not in caplog.text
 
 
-def test_memory_that_runs_out_is_not_the_fault_of_the_way() -> None:
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+    ],
+    ids=str,
+)
+def test_memory_that_runs_out_is_not_the_fault_of_the_way(error: Exception) -> None:
     def full(*_: Any) -> Any:
-        raise torch.OutOfMemoryError("CUDA out of memory")
+        raise error
 
     way = Fallible(full, lambda *_: None, "it")
-    with pytest.raises(torch.OutOfMemoryError):
+    with pytest.raises(type(error)):
         way(1)
     assert way.is_fast
+
+
+def test_what_the_fast_way_had_made_is_gone_before_the_plain_one_runs() -> None:
+    made: list[weakref.ref[torch.Tensor]] = []
+
+    def broken(*_: Any) -> Any:
+        activations = torch.zeros(1)
+        made.append(weakref.ref(activations))
+        raise RuntimeError("the compiler has no kernel for this")
+
+    assert Fallible(broken, lambda *_: made[0]() is None, "it")(1)
 
 
 def test_an_input_that_no_way_can_take_is_not_the_fault_of_the_fast_one() -> None:

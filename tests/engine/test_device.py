@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
+import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -53,7 +55,7 @@ class Doubler:
 
 
 @contextmanager
-def device(models: dict[str, Any], mib: int = 10, budget: int = 100) -> Iterator[tuple[DeviceLoop, Diary]]:
+def device(models: dict[str, Any], mib: int = 10, budget: int = 100, **more: Any) -> Iterator[tuple[DeviceLoop, Diary]]:
     diary = Diary()
 
     def load(name: str) -> tuple[Model, int]:
@@ -62,7 +64,8 @@ def device(models: dict[str, Any], mib: int = 10, budget: int = 100) -> Iterator
             raise model
         return model, mib
 
-    loop = DeviceLoop(load=load, stated_mib=lambda _: mib, release=lambda: None, budget_mib=budget, watcher=diary)
+    callbacks = {"load": load, "release": lambda: None, "watcher": diary, **more}
+    loop = DeviceLoop(stated_mib=lambda _: mib, budget_mib=budget, **callbacks)
     loop.start()
     try:
         yield loop, diary
@@ -113,6 +116,116 @@ def test_a_payload_that_does_not_even_fit_alone_fails_with_advice_after_the_othe
         with pytest.raises(OutOfMemory, match="smaller"):
             loop.submit(work(1)).result(10)
         assert diary.unloads == ["other"]
+
+
+class Tensor:
+    """What a device's memory is taken up by."""
+
+
+class Greedy(Doubler):
+    """Each call takes memory for its payloads, which only comes back when nobody knows of it any more."""
+
+    def __init__(self, room: int, error: type[Exception]) -> None:
+        super().__init__(room=room)
+        self.error = error
+        self.taken: list[weakref.ref[Tensor]] = []
+        self.held: list[int] = []
+
+    def run(self, payloads: Sequence[Any]) -> Sequence[Any]:
+        self.gate.wait(10)
+        self.held.append(sum(one() is not None for one in self.taken))
+        return self._inside(payloads)
+
+    def _inside(self, payloads: Sequence[Any]) -> Sequence[Any]:
+        activations = [Tensor() for _ in payloads]
+        self.taken += [weakref.ref(one) for one in activations]
+        if len(payloads) > self.room:
+            try:
+                raise self.error(f"{len(activations)} at once")
+            except self.error as error:  # as torch's errors become the engine's
+                raise self.error(str(error)) from None
+        return payloads
+
+
+@pytest.mark.parametrize("error", [MemoryError, ValueError])
+def test_what_a_failed_call_had_taken_is_free_before_the_next_try(error: type[Exception]) -> None:
+    model = Greedy(room=1, error=error)
+    model.gate.clear()
+    gc.disable()
+    try:
+        with device({"doubler": model}) as (loop, _):
+            futures = [loop.submit(work(number)) for number in range(8)]
+            model.gate.set()
+            assert [future.result(10) for future in futures] == list(range(8))
+    finally:
+        gc.enable()
+    assert len(model.held) > 8
+    assert set(model.held) == {0}
+
+
+def test_an_idle_device_holds_on_to_no_payload() -> None:
+    with device({"doubler": Greedy(room=9, error=ValueError)}) as (loop, _):
+        payload = Tensor()
+        known = weakref.ref(payload)
+        assert loop.submit(work(payload)).result(10) is payload
+        del payload
+        patience = time.monotonic() + 5
+        while known() is not None and time.monotonic() < patience:
+            time.sleep(0.01)
+        assert known() is None
+
+
+def test_a_model_that_finds_the_device_fuller_than_its_cards_say_drives_the_others_out() -> None:
+    models = {"other": Doubler(), "doubler": Doubler()}
+    diary_of: list[Diary] = []
+
+    def load(name: str) -> tuple[Model, int]:
+        if name == "doubler" and not diary_of[0].unloads:
+            raise MemoryError("CUDA out of memory")
+        return models[name], 10
+
+    with device(models, load=load) as (loop, diary):
+        diary_of.append(diary)
+        assert loop.submit(work(1, model="other")).result(10) == 2
+        assert loop.submit(work(2)).result(10) == 4
+        assert diary.unloads == ["other"]
+
+
+def test_a_model_too_large_for_an_empty_device_says_so() -> None:
+    with device({"doubler": MemoryError("CUDA out of memory")}) as (loop, _):
+        with pytest.raises(OutOfMemory, match="does not fit"):
+            loop.submit(work(1)).result(10)
+
+
+def test_a_turn_ends_when_the_device_has_done_it_and_not_when_it_was_told() -> None:
+    """As a GPU works: calls come back at once."""
+    told: list[float] = []
+    seconds: list[float] = []
+
+    class Teller(Doubler):
+        def run(self, payloads: Sequence[Any]) -> Sequence[Any]:
+            told.append(0.05)
+            return super().run(payloads)
+
+    class Clock(Diary):
+        def ran(self, model: str, size: int, spent: float) -> None:
+            seconds.append(spent)
+
+    with device({"doubler": Teller()}, wait=lambda: time.sleep(told.pop()), watcher=Clock()) as (loop, _):
+        assert loop.submit(work(1)).result(10) == 2
+        assert seconds[0] >= 0.05
+
+
+def test_the_thread_outlives_what_it_cannot_make_sense_of() -> None:
+    class Forgetful(Doubler):
+        def run(self, payloads: Sequence[Any]) -> Sequence[Any]:
+            return super().run(payloads)[: 0 if "lost" in payloads else None]
+
+    with device({"doubler": Forgetful()}) as (loop, _):
+        lost = loop.submit(work("lost"))
+        with pytest.raises(ValueError, match="shorter"):
+            lost.result(10)
+        assert loop.submit(work(2)).result(10) == 4
 
 
 def test_models_leave_when_their_memory_is_needed_and_come_back() -> None:

@@ -23,7 +23,7 @@ from torch.utils import _pytree as pytree
 
 from pergai.cards.structs import ModelCard
 from pergai.errors import CardError
-from pergai.runners.diffusion.faults import is_sticky
+from pergai.runners.diffusion.faults import is_full, is_sticky
 
 log = logging.getLogger(__name__)
 
@@ -164,12 +164,13 @@ class Fallible:
         try:
             return self._fast(*args, **words)
         except Exception as error:  # compilers raise anything at all
-            if isinstance(error, (torch.OutOfMemoryError, MemoryError)) or is_sticky(error):
+            if is_full(error) or is_sticky(error):
                 raise
-            answer = self._plain(*args, **words)
-            log.warning("%s failed, the model runs without it from now on: %s", self._name, str(error)[:300])
-            self._fast = None
-            return answer
+            reason = str(error)[:300]
+        answer = self._plain(*args, **words)  # once nothing holds what the fast way had made
+        log.warning("%s failed, the model runs without it from now on: %s", self._name, reason)
+        self._fast = None
+        return answer
 
     def forget(self) -> None:
         """Let go of what was recorded of where the weights lie."""

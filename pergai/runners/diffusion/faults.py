@@ -20,6 +20,8 @@ log = logging.getLogger(__name__)
 EXIT_CODE = 70
 """EX_SOFTWARE (sysexits.h)."""
 
+FULL = ("out of memory", "can't allocate memory", "STATUS_ALLOC_FAILED", "calling `cublasCreate")
+"""How CUDA's libraries say that there is no memory for their own needs; torch makes plain errors of it."""
 STICKY = ("CUDA error", "device-side assert", "cudaError", "CUBLAS_STATUS_EXECUTION_FAILED", "CUDNN_STATUS_EXECUTION")
 
 
@@ -28,15 +30,17 @@ def translated() -> Iterator[None]:
     """Run device work under these rules. Raises MemoryError when the device has no memory left."""
     try:
         yield
-    except torch.OutOfMemoryError as error:
-        # Without its traceback: the frames in it hold the tensors that are to be freed.
-        raise MemoryError(str(error).partition("\n")[0][:300]) from None
     except RuntimeError as error:
-        if "out of memory" in str(error) or "can't allocate memory" in str(error):
+        if is_full(error):
             raise MemoryError(str(error).partition("\n")[0][:300]) from None
         if is_sticky(error):
             _leave(error)
         raise
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether memory ran out."""
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(mark in str(error) for mark in FULL)
 
 
 def is_sticky(error: BaseException) -> bool:

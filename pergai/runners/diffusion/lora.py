@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from pergai.cards.structs import ModelCard
 from pergai.errors import CardError, ModelUnavailable
 from pergai.runners.diffusion.companion import Companion
+from pergai.runners.diffusion.faults import translated
 
 ENDINGS = {"lora_A": "down", "lora_down": "down", "lora.down": "down", "lora_B": "up", "lora_up": "up", "lora.up": "up"}
 KEY = re.compile(r"(.+?)\.(lora_A|lora_B|lora_down|lora_up|lora\.down|lora\.up)(?:\.\w+)?\.weight|(.+)\.alpha")
@@ -67,7 +68,8 @@ def load(card: ModelCard, folder: Path, device: str) -> Lora:
     if not path.is_file():
         raise ModelUnavailable(f"model {card.id} is missing; run `pergai models pull {card.id}`")
     try:
-        tensors = load_file(path, device=device)
+        with translated():
+            tensors = load_file(path, device=device)
     except (OSError, SafetensorError) as error:
         raise ModelUnavailable(f"model {card.id} cannot be loaded ({str(error)[:300]})") from error
     _parsed(card.id, tensors)
