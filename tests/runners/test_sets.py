@@ -233,6 +233,26 @@ def test_a_bed_of_pebbles_may_be_too_small_for_any(size: tuple[float, float, flo
     sound(props.build(Prop(kind="shingle", size=size, at=(0.1, 0.2)), np.random.default_rng(1), [stand]))
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_a_stone_is_one_closed_skin_on_which_no_lines_meet(seed: int) -> None:
+    mesh = growth.stone(0.2, 0.6, np.random.default_rng(seed))
+    sound(mesh)
+    edges = np.concatenate([mesh.faces[:, [k, (k + 1) % 3]] for k in range(3)])
+    there, back = ({(int(a), int(b)) for a, b in way} for way in (edges, edges[:, ::-1]))
+    assert len(there) == len(edges)
+    assert there == back
+    assert np.bincount(mesh.faces.ravel()).max() <= 8, "triangles round a point"
+    corners, laid = mesh.vertices[mesh.faces], mesh.uv[mesh.faces]
+    across = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    outside = corners.mean(axis=1) - mesh.vertices.mean(axis=0)
+    assert ((across * outside).sum(axis=1) > 0).all()
+    seen = corners[..., 2].mean(axis=1) > 0.3 * mesh.vertices[:, 2].max()
+    (a, b), (c, d) = (laid[:, 1] - laid[:, 0]).T, (laid[:, 2] - laid[:, 0]).T
+    texture = np.abs(a * d - b * c)[seen] / np.linalg.norm(across[seen], axis=1)
+    assert texture.min() > 0.5
+    assert texture.max() < 6, "nowhere pressed together"
+
+
 @pytest.mark.parametrize("seed", range(8))
 def test_stones_lie_beside_each_other(seed: int) -> None:
     stones = Prop(kind="stones", size=(0.1, 0.6), count=6, spread=(0.8, 0.5), clear=0.3)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
+import numpy.typing as npt
+from scipy.spatial import ConvexHull
 
-from pergai.runners.render.geometry import Array, Mesh, block, join, moved, scaled, sheet, tube, with_normals
+from pergai.runners.render.geometry import Array, Faces, Mesh, block, join, moved, scaled, sheet, tube, with_normals
 
 
 def blade(length: float, width: float, droop: float = 0.3, fold: float = 0.15, n: int = 13, blunt: float = 0.8) -> Mesh:
@@ -71,22 +74,35 @@ def ice(width: float, depth: float, height: float, random: np.random.Generator) 
 
 
 def stone(radius: float, flat: float, random: np.random.Generator) -> Mesh:
-    """A water-worn stone standing on z = 0; `flat` is its height over its width."""
+    """A water-worn stone standing on z = 0; `flat` is its height over its width. uv spread from its top down its sides
+    and meet where it touches the ground."""
     rough = 0.16
-    theta = np.linspace(0, np.pi, 40)[:, None]
-    phi = np.linspace(0, 2 * np.pi, 80)[None]
-    direction = np.stack(
-        np.broadcast_arrays(np.sin(theta) * np.cos(phi), np.sin(theta) * np.sin(phi), np.cos(theta)), -1
-    )
-    bump = np.zeros(direction.shape[:2])
+    direction, faces = _evenly_round(3083)
+    bump = np.zeros(len(direction))
     for frequency, weight in ((1.3, 1.0), (2.4, 0.5), (4.5, 0.2)):
         for _ in range(3):
             axis, phase = random.normal(0, 1, 3), random.random() * 2 * np.pi
             bump += weight / 3 * np.sin(frequency * direction @ axis + phase)
-    points = radius * direction * (1 + rough * bump)[..., None] * [1.0, random.uniform(0.75, 1.0), flat]
-    points[..., 2] += radius * flat * (1 - rough * 0.3) * 0.92
-    uv = np.stack(np.broadcast_arrays(phi * radius, theta * radius), -1)
-    return sheet(points.astype(np.float32), uv.astype(np.float32))
+    points = radius * direction * (1 + rough * bump)[:, None] * [1.0, random.uniform(0.75, 1.0), flat]
+    points[:, 2] += radius * flat * (1 - rough * 0.3) * 0.92
+    aside = np.sqrt(np.maximum(1 - direction[:, 2:] ** 2, 1e-9))
+    uv = radius * np.arccos(direction[:, 2:]) * direction[:, :2] / aside
+    return with_normals(Mesh(points.astype(np.float32), faces, uv.astype(np.float32)))
+
+
+@cache
+def _evenly_round(count: int) -> tuple[npt.NDArray[np.float64], Faces]:
+    """A ball without poles: `count` directions as far from each other everywhere, down a spiral by the golden angle, and the
+    triangles (2 * count - 4) between them, facing outwards."""
+    k = np.arange(count) + 0.5
+    z, turn = 1 - 2 * k / count, np.pi * (3 - 5**0.5) * k
+    aside = np.sqrt(1 - z * z)
+    direction = np.stack([aside * np.cos(turn), aside * np.sin(turn), z], -1)
+    hull = ConvexHull(direction)
+    a, b, c = direction[hull.simplices].transpose(1, 0, 2)
+    inwards = (np.cross(b - a, c - a) * hull.equations[:, :3]).sum(axis=1) < 0
+    faces = np.where(inwards[:, None], hull.simplices[:, ::-1], hull.simplices)
+    return direction, faces.astype(np.uint32)
 
 
 def bean(length: float, random: np.random.Generator) -> Mesh:
