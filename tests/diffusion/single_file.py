@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors.torch import save_file
 
 RESNET = {
@@ -23,6 +24,21 @@ UNET_TOP = {
     "conv_in": "input_blocks.0.0",
     "conv_norm_out": "out.0",
     "conv_out": "out.2",
+    "add_embedding.linear_1": "label_emb.0.0",
+    "add_embedding.linear_2": "label_emb.0.2",
+}
+OPEN_CLIP = {
+    "layer_norm1": "ln_1",
+    "layer_norm2": "ln_2",
+    "mlp.fc1": "mlp.c_fc",
+    "mlp.fc2": "mlp.c_proj",
+    "self_attn.out_proj": "attn.out_proj",
+}
+OPEN_CLIP_TOP = {
+    "embeddings.token_embedding.weight": "token_embedding.weight",
+    "embeddings.position_embedding.weight": "positional_embedding",
+    "final_layer_norm.weight": "ln_final.weight",
+    "final_layer_norm.bias": "ln_final.bias",
 }
 VAE_ATTENTION = {"group_norm": "norm", "to_q": "q", "to_k": "k", "to_v": "v", "to_out.0": "proj_out"}
 
@@ -36,8 +52,13 @@ def write(pipeline: Any, path: Path) -> Path:
     for name, tensor in pipeline.vae.state_dict().items():
         kept = tensor[:, :, None, None] if ".attentions." in name and tensor.ndim == 2 else tensor
         tensors["first_stage_model." + _vae_name(name, blocks)] = kept
+    second = getattr(pipeline, "text_encoder_2", None)
+    first = "cond_stage_model." if second is None else "conditioner.embedders.0."
     for name, tensor in pipeline.text_encoder.state_dict().items():
-        tensors["cond_stage_model.transformer.text_model." + name.removeprefix("text_model.")] = tensor
+        tensors[f"{first}transformer.text_model.{name.removeprefix('text_model.')}"] = tensor
+    if second is not None:
+        for name, tensor in _open_clip(second.state_dict()).items():
+            tensors["conditioner.embedders.1.model." + name] = tensor
     save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path)
     return path
 
@@ -65,6 +86,23 @@ def _unet_name(name: str, layers: int) -> str:
 def _resnet(rest: str, kind: str) -> str:
     part, _, last = rest.partition(".")
     return f"{RESNET[part]}.{last}" if kind == "resnets" else rest
+
+
+def _open_clip(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """SDXL's second text encoder: queries, keys and values are one matrix there, the projection lies on its side."""
+    tensors = {"text_projection": state["text_projection.weight"].T}
+    for full, tensor in state.items():
+        name = full.removeprefix("text_model.")
+        if name in OPEN_CLIP_TOP:
+            tensors[OPEN_CLIP_TOP[name]] = tensor
+        elif found := re.fullmatch(r"encoder\.layers\.(\d+)\.(.+)\.(weight|bias)", name):
+            layer, part, last = found.groups()
+            if part in OPEN_CLIP:
+                tensors[f"transformer.resblocks.{layer}.{OPEN_CLIP[part]}.{last}"] = tensor
+            elif part == "self_attn.q_proj":
+                three = [state[full.replace("q_proj", f"{one}_proj")] for one in "qkv"]
+                tensors[f"transformer.resblocks.{layer}.attn.in_proj_{last}"] = torch.cat(three)
+    return tensors
 
 
 def _vae_name(name: str, blocks: int) -> str:

@@ -216,6 +216,32 @@ def test_a_decoder_that_overflows_in_half_precision_works_in_float32_from_then_o
     assert apart(retried.pixels, expected) == 0
 
 
+def test_a_decoder_for_whose_float32_there_is_no_memory_stays_in_one_piece(fresh: Fresh) -> None:
+    model = fresh("sd9")
+    vae = model._pipeline.vae.to(torch.float16)
+    last, asked = vae.decoder.conv_out, request()
+    convert, weights = last._apply, [weight.clone() for weight in vae.parameters()]
+
+    def full(*_: Any, **__: Any) -> Any:
+        last._apply = convert
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    while asked.state is None or not asked.state.finished:
+        model.run([asked])
+    with torch.no_grad():
+        last.bias.fill_(float("inf"))  # so that it has to change
+    last._apply = full
+    with pytest.raises(MemoryError):
+        model.run([asked])
+    assert {weight.dtype for weight in vae.parameters()} == {torch.float16}
+    with torch.no_grad():
+        for weight, own in zip(vae.parameters(), weights, strict=True):
+            weight.copy_(own)
+    (painted,) = model.run([asked])
+    assert isinstance(painted, Painted)
+    assert model._codec.dtype == torch.float16
+
+
 def test_a_picture_that_is_empty_even_in_float32_fails_its_job_and_no_other(fresh: Fresh) -> None:
     model, asked = fresh("sd9"), many(3)
     vae = model._pipeline.vae

@@ -101,12 +101,16 @@ def test_batches_cut_and_filled_to_allowed_sizes_give_the_same_pictures(fresh) -
     assert all(apart(a, b.pixels) <= 1 for a, b in zip(expected, finish(sized, *many(7)), strict=True))
 
 
-@pytest.mark.parametrize("kind", ["sd9", "xl9"])
-def test_in_half_precision_too_the_picture_is_that_of_diffusers(kind: str) -> None:
+@pytest.mark.parametrize(("kind", "vae"), [("sd9", torch.float16), ("sd4", torch.float16), ("xl9", torch.float32)])
+@pytest.mark.parametrize("scheduler", ["euler", "euler_a"])
+def test_in_half_precision_too_the_picture_is_that_of_diffusers(kind: str, vae: torch.dtype, scheduler: str) -> None:
+    """Also where steps draw noise: the autoencoder has drawn its own before, in its own precision."""
     pipeline = tiny.build(kind).to(torch.float16)  # type: ignore[arg-type]
     pipeline.set_progress_bar_config(disable=True)
     model = StepModel(pipeline, dtype=torch.float16, max_batch=4, rows=[], single=False)
-    asked = request(steps=2)
-    assert apart(finish(model, asked)[0].pixels, stock(model, asked)) <= 1
+    asked = request(steps=2, scheduler=scheduler)
+    picture = finish(model, asked)[0].pixels
+    assert model._codec.dtype == vae
+    assert apart(picture, stock(model, asked)) <= 1
     assert asked.state is not None
     assert asked.state.latents.dtype == torch.float16

@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 import single_file
 import tiny
-from bench import apart, card, finish, request
+from bench import apart, card, device, finish, request, work
+from diffusers import EDMEulerScheduler
+from safetensors.torch import load_file, save_file
 
-from pergai.errors import CardError, ModelUnavailable
+from pergai.errors import CardError, JobError, ModelUnavailable
 from pergai.runners.diffusion.generic import GenericModel
 from pergai.runners.diffusion.model import StepModel, load
 
@@ -31,12 +33,46 @@ def test_weights_in_shards_give_the_same_picture(tmp_path: Path, expected, kind:
     assert apart(finish(load(card("sharded"), folder, "cpu"), request())[0].pixels, expected(kind)) == 0
 
 
-def test_a_single_checkpoint_is_loaded_with_the_configuration_of_its_family(weights: Path, expected) -> None:  # type: ignore[no-untyped-def]
+@pytest.fixture(scope="module")
+def checkpoints(weights: Path) -> Path:
+    """A folder of single files beside the tiny models."""
     folder = weights / "studio-own"
     folder.mkdir()
-    single_file.write(tiny.build("sd9"), folder / "own.safetensors")
-    model = load(card("studio-own", file="own.safetensors", base="sd9"), folder, "cpu")
-    assert apart(finish(model, request())[0].pixels, expected("sd9")) == 0
+    for kind in ("sd9", "sd4", "xl9"):
+        single_file.write(tiny.build(kind), folder / f"{kind}.safetensors")  # type: ignore[arg-type]
+    return folder
+
+
+@pytest.mark.parametrize(("kind", "base"), [("sd9", "sd9"), ("xl9", "xl9"), ("sd4", "sd9"), ("sd9", "sd4")])
+def test_a_single_checkpoint_is_loaded_with_the_configuration_of_its_family_and_its_own_channels(
+    checkpoints: Path, expected, kind: str, base: str
+) -> None:  # type: ignore[no-untyped-def]
+    model = load(card("studio-own", file=f"{kind}.safetensors", base=base), checkpoints, "cpu")
+    assert apart(finish(model, request())[0].pixels, expected(kind)) == 0
+
+
+@pytest.mark.parametrize(("kind", "base"), [("sd9", "xl9"), ("xl9", "sd9")])
+def test_a_checkpoint_of_another_family_than_its_base_is_asked_about(checkpoints: Path, kind: str, base: str) -> None:
+    with pytest.raises(ModelUnavailable, match=r"studio-own cannot be loaded .*of the family of options\.base\?"):
+        load(card("studio-own", file=f"{kind}.safetensors", base=base), checkpoints, "cpu")
+
+
+@pytest.mark.parametrize(
+    ("lost", "says"),
+    [
+        ("first_stage_model.", "Failed to load AutoencoderKL"),
+        ("cond_stage_model.", "Failed to load CLIPTextModel"),
+        ("model.diffusion_model.", "Failed to load UNet2DConditionModel"),
+        ("cond_stage_model.transformer.text_model.final", "some of its weights are missing"),
+        ("model.diffusion_model.out.2.", "some of its weights are missing"),
+    ],
+)
+def test_what_a_checkpoint_lacks_is_named(checkpoints: Path, lost: str, says: str) -> None:
+    tensors = load_file(checkpoints / "sd9.safetensors")
+    holed = {name: tensor for name, tensor in tensors.items() if not name.startswith(lost)}
+    save_file(holed, checkpoints / "holed.safetensors")
+    with pytest.raises(ModelUnavailable, match=says):
+        load(card("studio-own", file="holed.safetensors", base="sd9"), checkpoints, "cpu")
 
 
 def test_a_variant_of_the_files_is_chosen_by_the_card(tmp_path: Path, expected) -> None:  # type: ignore[no-untyped-def]
@@ -108,3 +144,50 @@ def test_any_inpainting_pipeline_runs_whole(models: dict[str, StepModel]) -> Non
     assert apart(picture.pixels, finish(models["sd9"], request(steps=3))[0].pixels) <= 1
     assert seen == [pytest.approx(share) for share in (1 / 3, 2 / 3, 1)]
     assert models["sd9"]._pipeline.scheduler is own
+
+
+@pytest.fixture(scope="module")
+def flux(tmp_path_factory: pytest.TempPathFactory) -> GenericModel:
+    folder = tmp_path_factory.mktemp("flux")
+    tiny.build_flux().save_pretrained(folder)
+    model = load(card("flux"), folder, "cpu")
+    assert isinstance(model, GenericModel)
+    return model
+
+
+def test_a_pipeline_that_paints_what_is_masked_is_taken_as_it_is(flux: GenericModel) -> None:
+    """FluxFillPipeline is none of those that AutoPipelineForInpainting knows."""
+    one, other = (finish(flux, request(steps=2, seed=seed))[0] for seed in (1, 2))
+    assert one.notes == ("negative_prompt_not_used",)
+    assert one.pixels.std() > 5
+    assert apart(one.pixels, other.pixels) > 10
+
+
+def test_a_prompt_that_every_encoder_cuts_is_noted_where_the_pipeline_runs_whole(
+    flux: GenericModel, models: dict[str, StepModel]
+) -> None:
+    long = "red cup " * 20
+    assert "prompt_cut" not in finish(flux, request(steps=1, prompt=long))[0].notes  # T5 reads 512 tokens
+    assert "prompt_cut" in finish(flux, request(steps=1, prompt=long * 5))[0].notes
+    generic = GenericModel(models["sd9"]._pipeline)
+    assert finish(generic, request(steps=1))[0].notes == ()
+    assert finish(generic, request(steps=1, prompt=long))[0].notes == ("prompt_cut",)
+
+
+def test_a_picture_that_nobody_waits_for_is_not_painted_to_its_end(models: dict[str, StepModel]) -> None:
+    steps: list[float] = []
+    asked = request(steps=150, report=steps.append, wanted=lambda: len(steps) < 2)
+    with device(GenericModel(models["sd9"]._pipeline)) as (loop, _):
+        assert isinstance(loop.submit(work(asked)).exception(60), JobError)
+        assert loop.submit(work(request(steps=2))).result(60).pixels.std() > 5
+    assert len(steps) == 2
+
+
+def test_a_model_trained_on_another_kind_of_schedule_keeps_its_own(tmp_path: Path) -> None:
+    """Those of the table work on the noise schedule of Stable Diffusion."""
+    pipeline = tiny.build("sd9")
+    pipeline.scheduler = EDMEulerScheduler()
+    pipeline.save_pretrained(tmp_path / "edm")
+    model = load(card("edm"), tmp_path / "edm", "cpu")
+    assert isinstance(model, GenericModel)
+    assert finish(model, request(steps=2))[0].pixels.std() > 5

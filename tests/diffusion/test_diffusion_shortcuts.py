@@ -55,7 +55,7 @@ def test_given_what_the_deep_layers_say_now_the_shallow_way_is_the_whole_way_to_
     sample, times = torch.randn(2, unet.config.in_channels, 8, 8), torch.tensor([301.0, 7.0])
     words: dict[str, Any] = {"encoder_hidden_states": torch.randn(2, 77, unet.config.cross_attention_dim)}
     if kind == "xl9":
-        words["added_cond_kwargs"] = {"text_embeds": torch.randn(2, 32), "time_ids": torch.ones(2, 6)}
+        words["added_cond_kwargs"] = {"text_embeds": torch.randn(2, 48), "time_ids": torch.ones(2, 6)}
     if kind == "lcm4":
         words["timestep_cond"] = torch.randn(2, 32)
     with torch.inference_mode():

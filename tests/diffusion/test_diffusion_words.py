@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import gc
+import json
+import shutil
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
-from bench import apart, finish, request
+from bench import apart, card, finish, request
 
-from pergai.runners.diffusion.model import StepModel
+from pergai.runners.diffusion.model import StepModel, load
 from pergai.runners.diffusion.text import LONGEST
 
 WINDOW = 75
@@ -50,6 +57,35 @@ def test_prompts_of_different_lengths_share_a_turn(models: dict[str, StepModel])
     expected = [finish(models["sd9"], request(prompt=one.prompt))[0].pixels for one in (short, long)]
     together = finish(models["sd9"], short, long)
     assert [apart(a, b.pixels) <= 1 for a, b in zip(expected, together, strict=True)] == [True, True]
+
+
+def test_a_tokenizer_that_does_not_know_its_length_reads_what_its_encoder_can(
+    models: dict[str, StepModel], weights: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "endless"
+    shutil.copytree(weights / "xl9", folder)
+    for name in ("tokenizer", "tokenizer_2"):
+        path = folder / name / "tokenizer_config.json"
+        settings = json.loads(path.read_text())
+        del settings["model_max_length"]
+        path.write_text(json.dumps(settings))
+    model = load(card("endless"), folder, "cpu")
+    for prompt in ("a red cup", LONG):
+        expected = finish(models["xl9"], request(prompt=prompt))[0]
+        painted = finish(model, request(prompt=prompt))[0]
+        assert painted.notes == expected.notes
+        assert apart(painted.pixels, expected.pixels) == 0
+
+
+def test_words_leave_the_device_with_their_model(fresh: Callable[..., StepModel]) -> None:
+    model = fresh("xl9")
+    with torch.inference_mode():
+        known = weakref.ref(model._words.encode("a red cup", 1).words)
+    gc.collect()
+    assert known() is not None
+    model.park()
+    gc.collect()
+    assert known() is None
 
 
 def test_a_prompt_is_encoded_once(models: dict[str, StepModel]) -> None:

@@ -14,6 +14,9 @@ from diffusers import (
     DDIMScheduler,
     DDPMScheduler,
     EulerDiscreteScheduler,
+    FlowMatchEulerDiscreteScheduler,
+    FluxFillPipeline,
+    FluxTransformer2DModel,
     StableDiffusionInpaintPipeline,
     StableDiffusionUpscalePipeline,
     StableDiffusionXLInpaintPipeline,
@@ -28,6 +31,9 @@ from transformers import (
     CLIPTextModel,
     CLIPTextModelWithProjection,
     CLIPTokenizer,
+    T5Config,
+    T5EncoderModel,
+    T5TokenizerFast,
 )
 
 KINDS = ("sd9", "sd4", "lcm4", "xl9")
@@ -40,16 +46,7 @@ WINDOW = 77
 def build(kind: Kind) -> Any:
     """A pipeline with random weights; the same every time."""
     torch.manual_seed({"sd9": 1, "sd4": 2, "xl9": 3, "lcm4": 4}[kind])
-    vae = AutoencoderKL(
-        block_out_channels=(16, 16, 32, 32),
-        down_block_types=("DownEncoderBlock2D",) * 4,
-        up_block_types=("UpDecoderBlock2D",) * 4,
-        latent_channels=4,
-        norm_num_groups=8,
-        layers_per_block=1,
-        force_upcast=kind == "xl9",
-    )
-    _enliven(vae)
+    vae = _vae()
     scheduler = EulerDiscreteScheduler(
         beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", steps_offset=1, timestep_spacing="leading"
     )
@@ -57,7 +54,7 @@ def build(kind: Kind) -> Any:
     if kind == "xl9":
         return StableDiffusionXLInpaintPipeline(
             text_encoder=CLIPTextModel(_text(32)).eval(),
-            text_encoder_2=CLIPTextModelWithProjection(_text(32)).eval(),
+            text_encoder_2=CLIPTextModelWithProjection(_text(48)).eval(),
             tokenizer_2=tokenizer(),
             **common,
         )
@@ -123,6 +120,42 @@ def build_upscaler() -> StableDiffusionUpscalePipeline:
     )
 
 
+def build_flux() -> FluxFillPipeline:
+    """A model that the step engine does not know: a transformer on packed latents, with T5 beside CLIP."""
+    torch.manual_seed(41)
+    transformer = FluxTransformer2DModel(
+        patch_size=1,
+        in_channels=16 + 16 + 256,  # the noise, the masked picture, the mask's pixels
+        out_channels=16,
+        num_layers=1,
+        num_single_layers=1,
+        attention_head_dim=16,
+        num_attention_heads=2,
+        joint_attention_dim=32,
+        pooled_projection_dim=32,
+        axes_dims_rope=(4, 4, 8),
+        guidance_embeds=True,
+    )
+    vae = _vae(shift_factor=0.1, use_quant_conv=False, use_post_quant_conv=False)
+    _enliven(transformer)
+    letters = [
+        ("<pad>", 0.0),
+        ("</s>", 0.0),
+        ("<unk>", 0.0),
+        *((letter, -1.0) for letter in "▁abcdefghijklmnopqrstuvwxyz"),
+    ]
+    t5 = T5Config(vocab_size=64, d_model=32, d_kv=8, d_ff=37, num_layers=1, num_heads=4)
+    return FluxFillPipeline(
+        scheduler=FlowMatchEulerDiscreteScheduler(),
+        vae=vae,
+        transformer=transformer,
+        text_encoder=CLIPTextModel(_text(32)).eval(),
+        tokenizer=tokenizer(),
+        text_encoder_2=T5EncoderModel(t5).eval(),
+        tokenizer_2=T5TokenizerFast(vocab=letters, extra_ids=0, model_max_length=512),
+    )
+
+
 def save_checker(folder: Path, limit: float) -> Path:
     """A safety checker that refuses a picture when CLIP's view of it is nearer than `limit` (cosine) to what it knows."""
     torch.manual_seed(31)
@@ -147,6 +180,20 @@ def tokenizer() -> CLIPTokenizer:
     return CLIPTokenizer(vocab={name: i for i, name in enumerate(names)}, merges=[], model_max_length=WINDOW)
 
 
+def _vae(**more: Any) -> AutoencoderKL:
+    vae = AutoencoderKL(
+        block_out_channels=(16, 16, 32, 32),
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+        latent_channels=4,
+        norm_num_groups=8,
+        layers_per_block=1,
+        **more,
+    )
+    _enliven(vae)
+    return vae
+
+
 def _unet(kind: Kind, channels: int = 0) -> UNet2DConditionModel:
     xl = kind == "xl9"
     extra: dict[str, Any] = {}
@@ -154,7 +201,7 @@ def _unet(kind: Kind, channels: int = 0) -> UNet2DConditionModel:
         extra = {
             "addition_embed_type": "text_time",
             "addition_time_embed_dim": 8,
-            "projection_class_embeddings_input_dim": 6 * 8 + 32,
+            "projection_class_embeddings_input_dim": 6 * 8 + 48,
             "use_linear_projection": True,
             "transformer_layers_per_block": (1, 2),
         }
@@ -171,7 +218,7 @@ def _unet(kind: Kind, channels: int = 0) -> UNet2DConditionModel:
         if xl
         else ("DownBlock2D", "CrossAttnDownBlock2D"),
         up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D") if xl else ("CrossAttnUpBlock2D", "UpBlock2D"),
-        cross_attention_dim=64 if xl else 32,
+        cross_attention_dim=32 + 48 if xl else 32,
         attention_head_dim=(2, 4) if xl else 4,
         **extra,
     )

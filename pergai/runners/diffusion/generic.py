@@ -7,6 +7,7 @@ its fastest.
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -39,6 +40,8 @@ class GenericModel:
         steps = max(1, round(request.steps * request.strength))
 
         def moved(_pipeline: Any, step: int, _time: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+            if not request.wanted():
+                raise JobError("nobody waits for this picture any more")
             request.report(min(1.0, (step + 1) / steps))
             return tensors
 
@@ -56,7 +59,9 @@ class GenericModel:
             "output_type": "np",
             "callback_on_step_end": moved,
         }
-        left_out = [name for name in ("negative_prompt", "strength") if name not in self._takes]
+        notes = [f"{name}_not_used" for name in ("negative_prompt", "strength") if name not in self._takes]
+        if self._is_cut(request.prompt):
+            notes.append("prompt_cut")
         result = self._pipeline(**{name: value for name, value in offered.items() if name in self._takes})
         picture = np.asarray(result.images[0], dtype=np.float32)
         if not np.isfinite(picture).all() or np.ptp(picture) < 1e-4:
@@ -64,4 +69,14 @@ class GenericModel:
         pixels = np.rint(picture.clip(0, 1) * 255).astype(np.uint8)
         if pixels.shape[:2] != (height, width):
             pixels = np.asarray(Image.fromarray(pixels).resize((width, height), Image.Resampling.LANCZOS))
-        return Painted(pixels, tuple(f"{name}_not_used" for name in left_out))
+        return Painted(pixels, tuple(notes))
+
+    def _is_cut(self, text: str) -> bool:
+        """Whether a text goes on where the last of the pipeline's encoders stops reading."""
+        takes = self._takes.get("max_sequence_length")
+        longest = takes.default if takes is not None and isinstance(takes.default, int) else math.inf
+        tokenizers = [part for name, part in self._pipeline.components.items() if name.startswith("tokenizer") and part]
+        return bool(tokenizers) and all(
+            len(tokenizer(text, verbose=False).input_ids) > min(tokenizer.model_max_length, longest)
+            for tokenizer in tokenizers
+        )

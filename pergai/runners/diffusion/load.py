@@ -5,6 +5,7 @@ Only safetensors are read, only code of diffusers and transformers is run, and n
 
 from __future__ import annotations
 
+import inspect
 import json
 import logging
 import os
@@ -14,17 +15,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import safe_open
 
 from pergai.cards.structs import ModelCard
-from pergai.errors import CardError, ModelUnavailable
-from pergai.runners.diffusion.faults import translated
+from pergai.errors import CardError, ModelUnavailable, PergaiError
+from pergai.runners.diffusion.faults import is_full, translated
 
 log = logging.getLogger(__name__)
 
 DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32}
 LIBRARIES = ("diffusers", "transformers", "stable_diffusion")
 """Where the parts of a pipeline may come from; anything else is code of the weights' own."""
+FIRST_LAYER = "model.diffusion_model.input_blocks.0.0.weight"
+"""Of the UNet, in a checkpoint with the names of the original code: (channels, input channels, 3, 3)."""
 
 
 def dtype_for(card: ModelCard, device: str) -> torch.dtype:
@@ -50,9 +53,10 @@ def load_pipeline(card: ModelCard, folder: Path, device: str, kind: Any = None) 
             pipeline = _from_file(card, folder / str(file), dtype, kind)
         else:
             pipeline = _from_folder(card, folder, dtype, kind)
+        with translated():
+            pipeline.to(device)
     pipeline.set_progress_bar_config(disable=True)
-    with translated():
-        return pipeline.to(device)
+    return pipeline
 
 
 def load_part(kind: Any, card: ModelCard, folder: Path, device: str) -> Any:
@@ -64,8 +68,8 @@ def load_part(kind: Any, card: ModelCard, folder: Path, device: str) -> Any:
     dtype = dtype_for(card, device)
     with _loading(card, folder):
         net = kind.from_pretrained(folder, **_options(card, dtype))
-    with translated():
-        return net.to(device)
+        with translated():
+            return net.to(device)
 
 
 def quiet_libraries() -> None:
@@ -86,11 +90,16 @@ def _loading(card: ModelCard, folder: Path) -> Iterator[None]:
         raise ModelUnavailable(f"model {card.id} is missing; run `pergai models pull {card.id}`")
     try:
         yield
-    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
-        if isinstance(error, torch.OutOfMemoryError):
+    except PergaiError:
+        raise
+    except Exception as error:  # of three libraries, which raise anything at all
+        if is_full(error):
             raise MemoryError(str(error)) from None
         reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
-        raise ModelUnavailable(f"model {card.id} cannot be loaded ({reason.strip()[:300]})") from error
+        if "meta tensor" in reason:  # what diffusers leaves where a file holds nothing
+            reason = "some of its weights are missing"
+        doubt = "; is its file of the family of options.base?" if card.options.get("base") else ""
+        raise ModelUnavailable(f"model {card.id} cannot be loaded ({reason.strip()[:300]}){doubt}") from error
 
 
 def _options(card: ModelCard, dtype: torch.dtype) -> dict[str, Any]:
@@ -122,9 +131,24 @@ def _from_file(card: ModelCard, file: Path, dtype: torch.dtype, kind: Any) -> An
         )
     index = _index(card, config)
     options: dict[str, Any] = {"config": str(config), "dtype": dtype, "local_files_only": True}
+    unet = _unet_of_its_own_channels(file, options) if "unet" in index else {}
     if "safety_checker" in index:
         options["safety_checker"] = None
-    return (kind or _kind(index)).from_single_file(str(file), **options)
+    return (kind or _kind(index)).from_single_file(str(file), **options, **unet)
+
+
+def _unet_of_its_own_channels(file: Path, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The UNet of a checkpoint that sees 4 channels where its base sees 9, or the other way round: most checkpoints of one's
+    own are no inpainting models, but have all else in common with one."""
+    from diffusers import UNet2DConditionModel
+
+    with safe_open(file, framework="pt") as checkpoint:
+        if FIRST_LAYER not in checkpoint.keys():  # noqa: SIM118 - not a dict
+            return {}
+        channels = checkpoint.get_slice(FIRST_LAYER).get_shape()[1]
+    if channels == UNet2DConditionModel.load_config(options["config"], subfolder="unet")["in_channels"]:
+        return {}
+    return {"unet": UNet2DConditionModel.from_single_file(str(file), subfolder="unet", in_channels=channels, **options)}
 
 
 def _index(card: ModelCard, folder: Path) -> Mapping[str, Any]:
@@ -156,4 +180,7 @@ def _kind(index: Mapping[str, Any]) -> Any:
             return diffusers.StableDiffusionXLInpaintPipeline
         if (index["text_encoder"] or [None, ""])[1] in ("CLIPTextModel", "CLIPTextModelWithProjection"):
             return diffusers.StableDiffusionInpaintPipeline
+    own = getattr(diffusers, str(index.get("_class_name")), None)
+    if own is not None and {"prompt", "mask_image"} <= inspect.signature(own.__call__).parameters.keys():
+        return own  # FluxFillPipeline, for one, is not among those that diffusers chooses by itself
     return diffusers.AutoPipelineForInpainting

@@ -56,7 +56,9 @@ class StepModel:
         self._device = torch.device(pipeline.device)
         self._channels = int(pipeline.unet.config.in_channels)
         self._words = PromptEncoder(pipeline)
-        self._codec = Codec(pipeline.vae, dtype, single=single, decode=ways.decode)
+        # Only SDXL's overflows in float16; the configurations of older ones ask for float32 by not saying anything.
+        xl = getattr(pipeline, "text_encoder_2", None) is not None
+        self._codec = Codec(pipeline.vae, dtype, upcast=xl, single=single, decode=ways.decode)
         self._denoiser = Denoiser(pipeline.unet, rows, forward=ways.forward, context=ways.context)
         self._wardrobe = Wardrobe(pipeline)
 
@@ -104,6 +106,7 @@ class StepModel:
         """Move the weights into the host's memory, pinned where there is a GPU to fetch them back."""
         self._denoiser.forget()
         self._codec.forget()
+        self._words.forget()
         residence.park(self._parts())
 
     def unpark(self) -> None:
@@ -271,6 +274,7 @@ def can_step(pipeline: Any) -> bool:
         and isinstance(vae, (AutoencoderKL, AutoencoderTiny))
         and unet.config.in_channels in (4, 9)
         and vae.config.latent_channels == 4
+        and hasattr(pipeline.scheduler, "alphas_cumprod")  # else it is trained on another kind of schedule
         and not getattr(getattr(encoder, "config", None), "use_attention_mask", False)
     )
 

@@ -44,7 +44,7 @@ async def paint(desk: Desk, request: Request, begin: float, end: float) -> Paint
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is left to be told
             loop.call_soon_threadsafe(show, fraction)
 
-    request.report = report
+    request.report, request.wanted = report, lambda: waiting
     try:
         painted: Painted = await desk.device(
             desk.pipeline.models[PAINTER],

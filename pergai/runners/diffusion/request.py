@@ -21,6 +21,11 @@ def _silent(fraction: float) -> None:
     """The progress of a request that nobody watches."""
 
 
+def _wanted() -> bool:
+    """Of a request that cannot be cancelled."""
+    return True
+
+
 @dataclass(slots=True, kw_only=True, eq=False)
 class Request:
     """One picture to be inpainted: the payload of a diffusion model."""
@@ -49,6 +54,8 @@ class Request:
     """T-GATE's share of the steps, 0-1; 1 reads the words to the end."""
     report: Callable[[float], None] = _silent
     """Told the fraction done, 0-1, on the device thread."""
+    wanted: Callable[[], bool] = _wanted
+    """Whether anybody still waits for it: asked between the steps of a picture that is painted in one turn."""
     state: State | None = None
     """Where the model is with it; None until its first turn. Dropping the request frees it."""
     beside: dict[str, Any] = field(default_factory=dict, init=False)

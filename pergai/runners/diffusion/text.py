@@ -80,17 +80,22 @@ class PromptEncoder:
         self._known.move_to_end(key)
         return self._known[key]
 
+    def forget(self) -> None:
+        """Let go of what is remembered: it lies on the device."""
+        self._known.clear()
+
     def _count_windows(self, text: str) -> int:
         """How many windows the longest tokenization of a text needs."""
         return max(
-            -(-len(_tokens(tokenizer, text)) // (_window(tokenizer) - 2)) or 1 for tokenizer, _ in self._encoders
+            -(-len(_tokens(tokenizer, text)) // (_window(tokenizer, encoder) - 2)) or 1
+            for tokenizer, encoder in self._encoders
         )
 
     def _encode(self, text: str, windows: int) -> Embedding:
         parts: list[Tensor] = []
         pooled: Tensor | None = None
         for tokenizer, encoder in self._encoders:
-            ids = _ids(tokenizer, text, windows).to(encoder.device)
+            ids = _ids(tokenizer, text, windows, _window(tokenizer, encoder)).to(encoder.device)
             out = encoder(ids, output_hidden_states=self._xl)
             # SDXL reads the last layer but one; its pooled vector comes from the last encoder.
             hidden = out.hidden_states[-2] if self._xl else out[0]
@@ -101,9 +106,8 @@ class PromptEncoder:
         return Embedding(words.to(self._encoders[-1][1].dtype), pooled)
 
 
-def _ids(tokenizer: Any, text: str, windows: int) -> Tensor:
+def _ids(tokenizer: Any, text: str, windows: int, window: int) -> Tensor:
     """(windows, window) token ids."""
-    window = _window(tokenizer)
     if windows == 1:
         encoded = tokenizer(text, padding="max_length", max_length=window, truncation=True, return_tensors="pt")
         return cast(Tensor, encoded.input_ids)
@@ -120,8 +124,9 @@ def _tokens(tokenizer: Any, text: str) -> Sequence[int]:
     return cast("Sequence[int]", tokenizer(text, add_special_tokens=False, verbose=False).input_ids)
 
 
-def _window(tokenizer: Any) -> int:
-    return int(tokenizer.model_max_length)
+def _window(tokenizer: Any, encoder: Any) -> int:
+    """Tokens that are read at once; a tokenizer whose files do not say so would fill up to 10^30."""
+    return min(int(tokenizer.model_max_length), int(encoder.config.max_position_embeddings))
 
 
 def _zeros(pooled: Tensor | None) -> Tensor | None:

@@ -24,15 +24,18 @@ PIXELS = 2**20
 
 
 class Codec:
-    """The autoencoder of one model. `dtype` is what the UNet computes in; `single`: one picture at a time, always; `decode`: its
-    own by a faster way (see `accelerate`)."""
+    """The autoencoder of one model. `dtype` is what the UNet computes in; `upcast`: it works in float32 where that is float16
+    and its configuration says so; `single`: one picture at a time, always; `decode`: its own by a faster way (see
+    `accelerate`)."""
 
-    def __init__(self, vae: Any, dtype: torch.dtype, *, single: bool = False, decode: Forward | None = None) -> None:
+    def __init__(
+        self, vae: Any, dtype: torch.dtype, *, upcast: bool, single: bool = False, decode: Forward | None = None
+    ) -> None:
         self._vae = vae
         self._faster = decode
         self._dtype = dtype
         self._single = single
-        if dtype == torch.float16 and getattr(vae.config, "force_upcast", False):
+        if upcast and dtype == torch.float16 and vae.config.force_upcast:
             self._vae.to(dtype=torch.float32)  # once, where diffusers does it for every picture
         self.factor = 2 ** (len(vae.config.block_out_channels) - 1)
         """Pixels a latent."""
@@ -77,13 +80,22 @@ class Codec:
         image = self._image(latents)
         if _is_empty(image) and self._vae.dtype != torch.float32:
             log.warning("the decoder overflowed in %s; it works in float32 from now on", self._vae.dtype)
-            self._vae.to(dtype=torch.float32)
-            self.forget()
+            self._widen()
             image = self._image(latents)
         if _is_empty(image):
             raise JobError("the model's picture came out empty (black, or no numbers at all)")
         bytes_ = image.mul_(0.5).add_(0.5).clamp_(0, 1).mul_(255).round_().to(torch.uint8)
         return list(bytes_.permute(0, 2, 3, 1).contiguous().cpu().numpy())
+
+    def _widen(self) -> None:
+        """From now on in float32, or, when there is no memory for that, as before."""
+        before = self.dtype
+        self.forget()
+        try:
+            self._vae.to(dtype=torch.float32)
+        except BaseException:  # half of it has changed already
+            self._vae.to(dtype=before)
+            raise
 
     def _image(self, latents: Tensor) -> Tensor:
         config = self._vae.config
