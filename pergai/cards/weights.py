@@ -20,7 +20,7 @@ from typing import Literal
 import msgspec
 
 from pergai.cards.convert import CONVERTERS
-from pergai.cards.download import CHUNK, PART, Progress, fetch
+from pergai.cards.download import CHUNK, PART, SPARE, Progress, fetch
 from pergai.cards.structs import BuiltinSource, HubSource, ModelCard, WeightFile
 from pergai.errors import WeightsError
 
@@ -29,8 +29,6 @@ Status = Literal["present", "missing", "damaged"]
 STAMP = ".verified.json"
 GIT_HASH = 40
 """Letters of a commit's full name."""
-SPARE = 64 << 20
-"""Bytes of disk that a pull leaves free."""
 
 
 class Seen(msgspec.Struct, frozen=True):
@@ -75,10 +73,10 @@ def pull(card: ModelCard, weights: Path, *, progress: Progress = _silent, offlin
         _clear(staging)
         _need_space(card, weights)
         try:
-            fetch(card.source, staging, progress)
+            stated = fetch(card.source, staging, progress)
             if card.convert:
                 _convert(card, staging)
-            seen = _check_all(card, staging)
+            seen = _check_all(card, staging, () if card.convert else stated)
             _put_in_place(seen, staging, folder)
         except OSError as error:
             raise WeightsError(f"{card.id} could not be pulled: {error.strerror or error}") from error
@@ -202,17 +200,23 @@ def _convert(card: ModelCard, staging: Path) -> None:
         raise
 
 
-def _check_all(card: ModelCard, staging: Path) -> dict[str, Seen]:
-    """Hash what was fetched against the card. A wrong file is thrown away with its folder, so that the next pull
-    begins afresh."""
+def _check_all(card: ModelCard, staging: Path, stated: tuple[WeightFile, ...] = ()) -> dict[str, Seen]:
+    """Hash what was fetched against the card, and against what its source has `stated`. A wrong file is thrown away with its
+    folder, so that the next pull begins afresh."""
     names = [file.name for file in card.files] or sorted(
         str(path.relative_to(staging)) for path in staging.rglob("*") if path.is_file()
     )
-    for file in card.files:
-        if problem := _problem(file, staging):
-            shutil.rmtree(staging)
-            raise WeightsError(f"{card.id}: {problem}")
-    return {name: look(staging / name) for name in names}
+    seen = {name: look(staging / name) for name in names if (staging / name).is_file()}
+    problems = [f"{name} is missing" for name in names if name not in seen]
+    problems += [
+        problem
+        for file in (*card.files, *stated)
+        if file.name in seen and (problem := _mismatch(file, seen[file.name]))
+    ]
+    if problems:
+        shutil.rmtree(staging)
+        raise WeightsError(f"{card.id}: {problems[0]}")
+    return seen
 
 
 def _put_in_place(seen: dict[str, Seen], staging: Path, folder: Path) -> None:
