@@ -8,8 +8,12 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
+
+import pytest
+from PIL import Image
 
 from pergai.engine.client import EngineClient
 from pergai.engine.core import Job
@@ -67,6 +71,77 @@ def test_a_job_may_be_cancelled_at_every_moment_of_an_engines_death(tmp_path: Pa
         await life
 
     asyncio.run(scenario())
+
+
+def test_an_engine_whose_device_call_does_not_end_is_killed_and_comes_back(
+    tmp_path: Path, weights_folder: Path
+) -> None:
+    """The call is a tile through the large upscaler, which takes a CPU half a minute."""
+    Image.new("RGB", (400, 400)).save(tmp_path / "source.png")
+    job = Job(
+        id="job",
+        kind="upscale",
+        library="default",
+        pipeline="upscale-best",
+        provider="nano-banana-pro",
+        source=str(tmp_path / "source.png"),
+        source_sha256="",
+        params={"scale": 4},
+        target=str(tmp_path / "target.png"),
+    )
+
+    async def scenario() -> None:
+        async with engine(tmp_path, hang_seconds=4, weights=weights_folder) as (client, ears):
+            first = client.pid
+            client.submit(job)
+            busy = 0.0
+            async with asyncio.timeout(60):
+                while not ears.lost:
+                    if client.pid == first and client.beat is not None:
+                        busy = max(busy, client.beat.busy_seconds)
+                    await asyncio.sleep(0.05)
+            assert busy > 4  # it said so itself, once a second
+            assert ears.lost == [job.id]
+            ears.is_up.clear()
+            await asyncio.wait_for(ears.is_up.wait(), 60)
+            assert client.pid != first
+
+    asyncio.run(scenario())
+
+
+def test_an_engine_that_falls_silent_is_killed_and_comes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pergai.engine.client.SILENCE_SECONDS", 4.0)
+
+    async def scenario() -> None:
+        async with engine(tmp_path, hang_seconds=60) as (client, ears):
+            first = client.pid
+            assert first is not None
+            await asyncio.sleep(6)
+            assert client.pid == first
+            os.kill(first, signal.SIGSTOP)
+            ears.is_up.clear()
+            await asyncio.wait_for(ears.is_up.wait(), 60)
+            assert client.pid != first
+
+    asyncio.run(scenario())
+
+
+@asynccontextmanager
+async def engine(
+    home: Path, *, hang_seconds: float, weights: Path | None = None
+) -> AsyncIterator[tuple[EngineClient, Ears]]:
+    """A supervised engine process that is up."""
+    settings = load_settings(home=home, weights=weights)
+    settings.paths.create()
+    ears = Ears()
+    client = EngineClient(boot_of(settings), ears, start_seconds=60, hang_seconds=hang_seconds)
+    life = asyncio.create_task(client.run())
+    await asyncio.wait_for(ears.is_up.wait(), 60)
+    try:
+        yield client, ears
+    finally:
+        await client.stop()
+        await life
 
 
 def test_an_engine_process_whose_server_dies_while_it_starts_leaves_without_a_word() -> None:
