@@ -21,13 +21,13 @@ from PIL import Image
 from benchmarks.random_models import Size
 from benchmarks.served import WORDS
 from benchmarks.simulated import BATCH, arrivals, p95, step_seconds
-from pergai.cards.structs import HubSource, ModelCard
 from pergai.engine.core import UNFINISHED
 from pergai.engine.scheduler import Scheduler, Work
 from pergai.runners.diffusion import schedulers
 from pergai.runners.diffusion.accelerate import ways
 from pergai.runners.diffusion.model import StepModel
 from pergai.runners.diffusion.request import Painted, Request
+from pergai.runners.diffusion.switches import PainterSwitches
 
 DENSE = 790.0
 """TFLOP/s of an H100 or H200 in bf16, as PERFORMANCE counts the roofline."""
@@ -82,11 +82,7 @@ def request(
 
 def engine(pipeline: Any, dtype: torch.dtype, max_batch: int, **options: Any) -> StepModel:
     """The step engine on a pipeline, as `load` makes it of a card with these options."""
-    card = ModelCard(
-        id="bench", title="bench", family="diffusers", licence="none", memory_mib=1, options=options,
-        source=HubSource(repository="none", revision="none"),
-    )  # fmt: skip
-    made = ways(card, pipeline, dtype)
+    made = ways("bench", PainterSwitches(**options), pipeline, dtype)
     rows = [2, 4, 8, 16, 32] if made.wants_sizes else []
     return StepModel(pipeline, dtype=dtype, max_batch=max_batch, rows=rows, single=False, ways=made)
 

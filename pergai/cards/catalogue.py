@@ -30,6 +30,12 @@ class Catalogue:
     """In the order of the list of presets."""
     categories: Mapping[str, Category]
 
+    def needed_by(self, pipeline: PipelineCard) -> tuple[ModelCard, ...]:
+        """The models of a pipeline, and those that single checkpoints among them have their configuration from."""
+        cards = [self.models[id] for id in pipeline.models.values()]
+        bases = [self.models[base] for card in cards if (base := card.options.get("base"))]
+        return tuple({card.id: card for card in (*cards, *bases)}.values())
+
     def checked_by(self, checker: str) -> Catalogue:
         """The same, with this safety checker (id of a model card; "" for none) in every pipeline that paints.
 
@@ -58,6 +64,9 @@ def load_catalogue(home: Home | None = None) -> Catalogue:
     pipelines = _load("pipelines", PipelineCard, home)
     scenes = _load("configs/scenes", SceneCard, home, overlay="scenes")
     presets = _load("configs/presets", PresetCard, home, overlay="presets")
+    for card in models.values():
+        if (base := card.options.get("base", "")) not in ("", *models):
+            raise CardError(f"models/{card.id}.toml: options.base: {base!r} is not one of {', '.join(models)}")
     for pipeline in pipelines.values():
         for role, model in pipeline.models.items():
             if model not in models:

@@ -122,7 +122,7 @@ class Providers:
 
     def _offer(self, pipeline_id: str, task: Task) -> TaskOffer:
         pipeline = self._catalogue.pipelines[pipeline_id]
-        models = tuple(self._catalogue.models[id] for id in pipeline.models.values())
+        models = self._catalogue.needed_by(pipeline)
         reason = pipeline.unavailable or self._lacking(models)
         fallback = None
         if reason and pipeline.fallback:

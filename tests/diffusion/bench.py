@@ -37,7 +37,7 @@ def card(id: str, family: str = "diffusers", **options: object) -> ModelCard:
         licence="MIT",
         source=HubSource(repository="studio/tiny", revision="0"),
         memory_mib=16,
-        options={"max_batch": 32, **options},
+        options={"max_batch": 32, **options} if family == "diffusers" else options,
     )
 
 

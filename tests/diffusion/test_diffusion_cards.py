@@ -14,7 +14,15 @@ from pergai.cards.weights import unpinned
 from pergai.errors import CardError, ProviderUnavailable, SettingsError
 from pergai.paths import Home
 from pergai.runners.diffusion.options import CONTROL, LORA, MATTE, PAINTER, SAFETY, SET, manner, options_of, prompt
-from pergai.runners.registry import LOADERS, RUNNERS
+from pergai.runners.diffusion.switches import (
+    ControlSwitches,
+    LoraSwitches,
+    NetSwitches,
+    PainterSwitches,
+    switches_of,
+)
+from pergai.runners.diffusion.upscaler import UpscalerSwitches
+from pergai.runners.registry import LOADERS, RUNNERS, load_model
 from pergai.services.providers import Providers
 from pergai.settings import load_settings
 
@@ -89,6 +97,38 @@ def test_a_card_with_a_wrong_option_is_named(wrong: dict[str, object]) -> None:
         options_of(card)
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [({"determinstic": True}, "determinstic"), ({"variant": 16}, "variant"), ({"dtype": ["a"]}, "dtype")],
+)
+def test_a_model_card_with_a_wrong_option_is_named(
+    tmp_path: Path, family: str, wrong: dict[str, object], says: str
+) -> None:
+    """A misspelt switch would otherwise be off without a word."""
+    card = ModelCard(
+        id="own", title="Own", family=family, licence="MIT", memory_mib=1, options=wrong,
+        source=HubSource(repository="studio/own", revision="0"),
+    )  # fmt: skip
+    with pytest.raises(CardError, match=rf"models/own\.toml: options: .*{says}"):
+        load_model(card, tmp_path, "cpu")
+
+
+def test_what_the_cards_say_to_their_loaders_is_understood() -> None:
+    kinds = dict(
+        zip(FAMILIES, (PainterSwitches, ControlSwitches, LoraSwitches, NetSwitches, UpscalerSwitches), strict=True)
+    )
+    for card in MODELS:
+        assert switches_of(card, kinds[card.family]).variant in ("", "fp16"), card.id
+
+
+@pytest.mark.parametrize("wrong", [{"max_batch": 0}, {"rows": [0]}, {"warm_shapes": [[512]]}, {"graphs": "yes"}])
+def test_a_painter_with_a_switch_out_of_range_is_named(tmp_path: Path, wrong: dict[str, object]) -> None:
+    card = msgspec.structs.replace(CARDS.models["sdxl-inpainting"], options=wrong)
+    with pytest.raises(CardError, match=rf"options: .*{next(iter(wrong))}"):
+        load_model(card, tmp_path, "cpu")
+
+
 def test_a_control_net_needs_a_rendered_set() -> None:
     card = CARDS.pipelines["scene-sdxl-guided"]
     with pytest.raises(CardError, match=r"models\.control needs"):
@@ -145,6 +185,41 @@ def test_a_licence_that_forbids_commerce_is_refused_until_it_is_accepted(
         Providers(load_settings("embedded"), catalogue).resolve("nano-banana", "remove-bg")
     monkeypatch.setenv("PERGAI_ACCEPT_LICENCES", '["u2netp"]')
     assert Providers(load_settings("embedded"), catalogue).resolve("nano-banana", "remove-bg")[1].id == "cutout"
+
+
+OWN = """
+title = "House style"
+family = "diffusers"
+licence = "our own"
+memory_mib = 4535
+source = { kind = "url", urls = { "house.safetensors" = "https://weights.example.com/house.safetensors" } }
+files = [{ name = "house.safetensors" }]
+options = { file = "house.safetensors", base = "sd15-inpainting" }
+"""
+
+
+def test_a_checkpoint_of_ones_own_needs_its_base_too(bare: Path) -> None:
+    for name, text in {
+        "models/house.toml": OWN,
+        "pipelines/scene-house.toml": 'title = "House"\nrunner = "diffusion"\ntasks = ["scene"]\n'
+        'models = { diffusion = "house", matte = "u2netp" }\n',
+        "own.toml": '[providers.house]\ntitle = "House"\nscene = "scene-house"\n',
+    }.items():
+        (bare / name).parent.mkdir(exist_ok=True)
+        (bare / name).write_text(text)
+    (bare / "weights" / "house").mkdir()
+    (bare / "weights" / "house" / "house.safetensors").write_bytes(b"")
+    providers = Providers(load_settings(str(bare / "own.toml")), load_catalogue(Home(bare)))
+    assert {card.id for card in providers.needed_models()} == {"house", "u2netp", "sd15-inpainting"}
+    with pytest.raises(ProviderUnavailable, match="pergai models pull sd15-inpainting`"):
+        providers.resolve("house", "scene")
+
+
+def test_a_base_that_there_is_not_is_an_error_of_the_card(tmp_path: Path) -> None:
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "house.toml").write_text(OWN.replace("sd15-inpainting", "sd14"))
+    with pytest.raises(CardError, match=r"models/house\.toml: options\.base: 'sd14' is not one of .*sd15-inpainting"):
+        load_catalogue(Home(tmp_path))
 
 
 @pytest.mark.parametrize("fallback", ["nothing", "cutout", "scene-sd15"])

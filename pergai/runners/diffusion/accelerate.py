@@ -21,9 +21,9 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils import _pytree as pytree
 
-from pergai.cards.structs import ModelCard
 from pergai.errors import CardError
 from pergai.runners.diffusion.faults import is_full, is_sticky
+from pergai.runners.diffusion.switches import PainterSwitches
 
 log = logging.getLogger(__name__)
 
@@ -62,39 +62,35 @@ class Ways:
         return self.forward is not None
 
 
-def ways(card: ModelCard, pipeline: Any, dtype: torch.dtype) -> Ways:
-    """What a card's switches make of a pipeline, whose parts may be changed in place.
+def ways(card: str, switches: PainterSwitches, pipeline: Any, dtype: torch.dtype) -> Ways:
+    """What the switches of a card (its id) make of a pipeline, whose parts may be changed in place.
 
-    `card.options`: `channels_last` (bool); `compile` (how torch.compile runs the UNet: a mode, or a backend),
-    `compile_blocks` (as `compile`: the blocks that it repeats instead, one for all of them, in a fraction of the time),
-    `graphs` (bool: CUDA graphs of the plain UNet instead), `attention` (a kernel of scaled_dot_product_attention), `fp8` (bool),
-    `compile_vae` (as `compile`), `warm_shapes` (list of [height, width], see `Ways.shapes`). Raises CardError for a way
-    there is none of.
+    Raises CardError for a way there is none of.
     """
-    options = card.options
-    if options.get("channels_last", False):  # on an H200 SDXL is an eighth faster without
+    if switches.channels_last:  # on an H200 SDXL is an eighth faster without
         pipeline.unet.to(memory_format=torch.channels_last)
         pipeline.vae.to(memory_format=torch.channels_last)
-    if options.get("fp8", False):
+    if switches.fp8:
         # Norms and embeddings stay as they are; every other layer is cast up for the time of its own call.
         pipeline.unet.enable_layerwise_casting(storage_dtype=torch.float8_e4m3fn, compute_dtype=dtype)
     forward: Forward | None = None
-    if how := options.get("compile"):
-        forward = compiled(pipeline.unet, str(how), card.id, "compile")
-    elif how := options.get("compile_blocks"):
-        forward = compiled_blocks(pipeline.unet, str(how), card.id)
-    elif options.get("graphs", False):
-        forward = captured(pipeline.unet, card.id)
-    how = options.get("compile_vae")
-    decode = compiled(pipeline.vae.decode, str(how), card.id, "compile_vae") if how else None
-    kernel = str(options.get("attention", ""))
+    if switches.compile:
+        forward = compiled(pipeline.unet, switches.compile, card, "compile")
+    elif switches.compile_blocks:  # one kernel for all of them, in a fraction of the time
+        forward = compiled_blocks(pipeline.unet, switches.compile_blocks, card)
+    elif switches.graphs:
+        forward = captured(pipeline.unet, card)
+    decode = None
+    if switches.compile_vae:
+        decode = compiled(pipeline.vae.decode, switches.compile_vae, card, "compile_vae")
+    kernel = switches.attention
     if kernel and kernel not in ATTENTION:
-        raise CardError(f"models/{card.id}.toml: options.attention: {kernel!r} is not one of {', '.join(ATTENTION)}")
+        raise CardError(f"models/{card}.toml: options.attention: {kernel!r} is not one of {', '.join(ATTENTION)}")
     return Ways(
         forward=forward,
         decode=decode,
         context=partial(attention, kernel) if kernel else nullcontext,
-        shapes=tuple((int(height), int(width)) for height, width in options.get("warm_shapes", ())),
+        shapes=switches.warm_shapes,
     )
 
 

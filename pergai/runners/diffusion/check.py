@@ -19,6 +19,7 @@ from pergai.runners.diffusion import schedulers
 from pergai.runners.diffusion.load import load_pipeline
 from pergai.runners.diffusion.model import can_step, load
 from pergai.runners.diffusion.request import Request
+from pergai.runners.diffusion.switches import PainterSwitches, switches_of
 
 STEPS = 8
 
@@ -38,7 +39,7 @@ def against_stock(card: ModelCard, folder: Path, device: str) -> tuple[int, floa
 
 
 def _by_stock(card: ModelCard, folder: Path, device: str) -> tuple[RGB, float]:
-    pipeline = load_pipeline(card, folder, device)
+    pipeline = load_pipeline(card, switches_of(card, PainterSwitches), folder, device)
     if not can_step(pipeline):
         raise JobError(f"{card.id} runs through its own pipeline; there is nothing to compare")
     side = int(getattr(pipeline.unet.config, "sample_size", 64)) * 2 ** (

@@ -19,6 +19,7 @@ from pergai.cards.structs import ModelCard
 from pergai.imaging.picture import RGB
 from pergai.runners.diffusion.companion import Companion
 from pergai.runners.diffusion.load import load_part
+from pergai.runners.diffusion.switches import ControlSwitches, switches_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,12 +78,12 @@ def hint_tensor(hint: RGB) -> Tensor:
 
 
 def load(card: ModelCard, folder: Path, device: str) -> ControlNet:
-    """Family `controlnet`: a ControlNetModel in diffusers' format. Options: `dtype`, `variant`, `channels_last` (off by
-    default, as of the model that it guides). Raises ModelUnavailable or CardError."""
+    """Family `controlnet`: a ControlNetModel in diffusers' format. Raises ModelUnavailable or CardError."""
     import diffusers
 
-    net = load_part(diffusers.ControlNetModel, card, folder, device).eval()
-    if card.options.get("channels_last", False):
+    switches = switches_of(card, ControlSwitches)
+    net = load_part(diffusers.ControlNetModel, card, switches, folder, device).eval()
+    if switches.channels_last:
         net.to(memory_format=torch.channels_last)
     return ControlNet(net)
 

@@ -20,6 +20,7 @@ from safetensors import safe_open
 from pergai.cards.structs import ModelCard
 from pergai.errors import CardError, ModelUnavailable, PergaiError
 from pergai.runners.diffusion.faults import is_full, translated
+from pergai.runners.diffusion.switches import NetSwitches, PipelineSwitches
 
 log = logging.getLogger(__name__)
 
@@ -30,44 +31,42 @@ FIRST_LAYER = "model.diffusion_model.input_blocks.0.0.weight"
 """Of the UNet, in a checkpoint with the names of the original code: (channels, input channels, 3, 3)."""
 
 
-def dtype_for(card: ModelCard, device: str) -> torch.dtype:
-    """What the model computes in: `options.dtype` on a GPU (float16 unless it says so), float32 on a CPU, where half
-    precision is emulated, many times slower. Raises CardError."""
-    name = str(card.options.get("dtype", "float16"))
+def dtype_for(card: ModelCard, switches: NetSwitches, device: str) -> torch.dtype:
+    """What the model computes in: its card's `dtype` on a GPU, float32 on a CPU, where half precision is emulated, many times
+    slower. Raises CardError."""
+    name = switches.dtype
     if name not in DTYPES:
         raise CardError(f"models/{card.id}.toml: options.dtype: {name!r} is not one of {', '.join(DTYPES)}")
     return DTYPES[name] if device.startswith("cuda") else torch.float32
 
 
-def load_pipeline(card: ModelCard, folder: Path, device: str, kind: Any = None) -> Any:
+def load_pipeline(card: ModelCard, switches: PipelineSwitches, folder: Path, device: str, kind: Any = None) -> Any:
     """The diffusers pipeline of a card, on the device, ready to run: of the class `kind`, or whichever inpaints with it.
 
-    `card.options`: `dtype`; `variant` (e.g. "fp16": which set of files); `file` (a single checkpoint in the folder), and
-    `base`: id of the card whose folder has the configuration of the checkpoint (a folder `config` beside it does, too).
     Raises ModelUnavailable or CardError.
     """
     quiet_libraries()
-    dtype = dtype_for(card, device)
+    dtype = dtype_for(card, switches, device)
     with _loading(card, folder):
-        if file := card.options.get("file"):
-            pipeline = _from_file(card, folder / str(file), dtype, kind)
+        if switches.file:
+            pipeline = _from_file(card, folder / switches.file, switches.base, dtype, kind)
         else:
-            pipeline = _from_folder(card, folder, dtype, kind)
+            pipeline = _from_folder(card, folder, _options(switches, dtype), kind)
         with translated():
             pipeline.to(device)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
 
 
-def load_part(kind: Any, card: ModelCard, folder: Path, device: str) -> Any:
+def load_part(kind: Any, card: ModelCard, switches: NetSwitches, folder: Path, device: str) -> Any:
     """One net of diffusers or transformers (`kind` is its class) from a folder of its own, on the device.
 
-    `card.options`: `dtype`, `variant`. Raises ModelUnavailable or CardError.
+    Raises ModelUnavailable or CardError.
     """
     quiet_libraries()
-    dtype = dtype_for(card, device)
+    dtype = dtype_for(card, switches, device)
     with _loading(card, folder):
-        net = kind.from_pretrained(folder, **_options(card, dtype))
+        net = kind.from_pretrained(folder, **_options(switches, dtype))
         with translated():
             return net.to(device)
 
@@ -102,28 +101,26 @@ def _loading(card: ModelCard, folder: Path) -> Iterator[None]:
         raise ModelUnavailable(f"model {card.id} cannot be loaded ({reason.strip()[:300]}){doubt}") from error
 
 
-def _options(card: ModelCard, dtype: torch.dtype) -> dict[str, Any]:
+def _options(switches: NetSwitches, dtype: torch.dtype) -> dict[str, Any]:
     options: dict[str, Any] = {"dtype": dtype, "use_safetensors": True, "local_files_only": True}
-    if variant := card.options.get("variant"):
-        options["variant"] = str(variant)
+    if switches.variant:
+        options["variant"] = switches.variant
     return options
 
 
-def _from_folder(card: ModelCard, folder: Path, dtype: torch.dtype, kind: Any) -> Any:
+def _from_folder(card: ModelCard, folder: Path, options: dict[str, Any], kind: Any) -> Any:
     index = _index(card, folder)
-    options = _options(card, dtype)
     if "safety_checker" in index:
         options |= {"safety_checker": None, "requires_safety_checker": False}
     return (kind or _kind(index)).from_pretrained(folder, **options)
 
 
-def _from_file(card: ModelCard, file: Path, dtype: torch.dtype, kind: Any) -> Any:
+def _from_file(card: ModelCard, file: Path, base: str, dtype: torch.dtype, kind: Any) -> Any:
     if file.suffix != ".safetensors":
         raise CardError(f"models/{card.id}.toml: options.file: only .safetensors are read, not {file.name}")
     if not file.is_file():
         raise ModelUnavailable(f"model {card.id}: {file.name} is missing in {file.parent}")
-    base = card.options.get("base")
-    config = file.parent.parent / str(base) if base else file.parent / "config"
+    config = file.parent.parent / base if base else file.parent / "config"
     if not (config / "model_index.json").is_file():
         raise ModelUnavailable(
             f"model {card.id}: a single checkpoint needs the configuration of its family; "

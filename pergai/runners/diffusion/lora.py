@@ -21,6 +21,7 @@ from pergai.cards.structs import ModelCard
 from pergai.errors import CardError, ModelUnavailable
 from pergai.runners.diffusion.companion import Companion
 from pergai.runners.diffusion.faults import translated
+from pergai.runners.diffusion.switches import LoraSwitches, switches_of
 
 ENDINGS = {"lora_A": "down", "lora_down": "down", "lora.down": "down", "lora_B": "up", "lora_up": "up", "lora.up": "up"}
 KEY = re.compile(r"(.+?)\.(lora_A|lora_B|lora_down|lora_up|lora\.down|lora\.up)(?:\.\w+)?\.weight|(.+)\.alpha")
@@ -60,8 +61,8 @@ class Lora(Companion):
 
 
 def load(card: ModelCard, folder: Path, device: str) -> Lora:
-    """Family `lora`. Option `file`: its name in the folder. Raises ModelUnavailable or CardError."""
-    name = str(card.options.get("file", "pytorch_lora_weights.safetensors"))
+    """Family `lora`. Raises ModelUnavailable or CardError."""
+    name = switches_of(card, LoraSwitches).file
     if not name.endswith(".safetensors"):
         raise CardError(f"models/{card.id}.toml: options.file: only .safetensors are read, not {name}")
     path = folder / name

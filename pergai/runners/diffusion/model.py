@@ -24,6 +24,7 @@ from pergai.runners.diffusion.load import dtype_for, load_pipeline
 from pergai.runners.diffusion.lora import Wardrobe
 from pergai.runners.diffusion.request import Painted, Request, State
 from pergai.runners.diffusion.step import Denoiser
+from pergai.runners.diffusion.switches import PainterSwitches, switches_of
 from pergai.runners.diffusion.text import PromptEncoder
 from pergai.runners.diffusion.vae import Codec, mask_tensor, picture_tensor
 
@@ -242,24 +243,21 @@ class StepModel:
 def load(card: ModelCard, folder: Path, device: str) -> Model:
     """The model of a card whose weights lie in `folder`, on `device` ("cpu" or "cuda").
 
-    `card.options` beside those of `load_pipeline` and `accelerate.ways`: `max_batch` (requests sharing a step), `rows` (batch
-    sizes the UNet is run at), `deterministic` (one batch size, one picture at a time in the autoencoder: the same bytes in
-    any company). Raises ModelUnavailable or CardError.
+    Raises ModelUnavailable or CardError.
     """
-    pipeline = load_pipeline(card, folder, device)
+    switches = switches_of(card, PainterSwitches)
+    pipeline = load_pipeline(card, switches, folder, device)
     if not can_step(pipeline):
         return GenericModel(pipeline)
-    options = card.options
-    max_batch = int(options.get("max_batch", 16 if device.startswith("cuda") else 4))
-    rows = [int(size) for size in options.get("rows", ())]
-    single = bool(options.get("deterministic", False))
-    dtype = dtype_for(card, device)
-    ways = accelerate.ways(card, pipeline, dtype)
+    max_batch = switches.max_batch or (16 if device.startswith("cuda") else 4)
+    rows: Sequence[int] = switches.rows
+    dtype = dtype_for(card, switches, device)
+    ways = accelerate.ways(card.id, switches, pipeline, dtype)
     if ways.wants_sizes:
         rows = rows or [2, 4, 8, 16, 32]
-    if single:
+    if switches.deterministic:
         rows = [max(rows or [2 * max_batch])]
-    return StepModel(pipeline, dtype=dtype, max_batch=max_batch, rows=rows, single=single, ways=ways)
+    return StepModel(pipeline, dtype=dtype, max_batch=max_batch, rows=rows, single=switches.deterministic, ways=ways)
 
 
 def can_step(pipeline: Any) -> bool:

@@ -16,6 +16,7 @@ from pergai.cards.structs import ModelCard
 from pergai.imaging.picture import RGB
 from pergai.runners.diffusion.faults import translated
 from pergai.runners.diffusion.load import load_part
+from pergai.runners.diffusion.switches import NetSwitches, switches_of
 
 
 class SafetyChecker:
@@ -39,11 +40,15 @@ class SafetyChecker:
 
 
 def load(card: ModelCard, folder: Path, device: str) -> SafetyChecker:
-    """Family `safety`: the folders `safety_checker` and `feature_extractor` of a Stable Diffusion pipeline. Options: `dtype`,
-    `variant`. Raises ModelUnavailable or CardError."""
+    """Family `safety`: the folders `safety_checker` and `feature_extractor` of a Stable Diffusion pipeline.
+
+    Raises ModelUnavailable or CardError.
+    """
     from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
     from transformers import CLIPImageProcessor
 
-    net = load_part(StableDiffusionSafetyChecker, card, folder / "safety_checker", device)
+    net = load_part(
+        StableDiffusionSafetyChecker, card, switches_of(card, NetSwitches), folder / "safety_checker", device
+    )
     prepare = CLIPImageProcessor.from_pretrained(folder / "feature_extractor", local_files_only=True)
     return SafetyChecker(net.eval(), prepare)

@@ -7,25 +7,25 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 import torch
 from PIL import Image
 
 from pergai.cards.structs import ModelCard
-from pergai.errors import CardError, JobError
+from pergai.errors import JobError
 from pergai.imaging.picture import RGB
 from pergai.runners.diffusion import schedulers
 from pergai.runners.diffusion.faults import translated
 from pergai.runners.diffusion.load import load_pipeline
+from pergai.runners.diffusion.switches import Count, PipelineSwitches, switches_of
 
 SCALE = 4
 UNIT = 8
 """Sides of a tile divide by it."""
 
 
-class UpscalerOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """`options` of its model card, beside those of the loader."""
+class UpscalerSwitches(PipelineSwitches, frozen=True, kw_only=True):
+    """`options` of its model card: family `diffusers-upscale`."""
 
     prompt: str = "a sharp, detailed product photograph"
     negative: str = "blurry, noisy, artefacts"
@@ -34,13 +34,13 @@ class UpscalerOptions(msgspec.Struct, frozen=True, kw_only=True):
     noise_level: int = 20
     """How much noise the small picture is given, 0-350: the more, the more is invented."""
     scheduler: str = "ddim"
-    max_batch: int = 4
+    max_batch: Count = 4
 
 
 class DiffusionUpscaler:
     """A `Model` of the engine. Every tile is given the same noise, so a picture is always enlarged the same way."""
 
-    def __init__(self, pipeline: Any, options: UpscalerOptions) -> None:
+    def __init__(self, pipeline: Any, options: UpscalerSwitches) -> None:
         self.max_batch = options.max_batch
         self._pipeline = pipeline
         self._options = options
@@ -69,14 +69,10 @@ class DiffusionUpscaler:
 
 
 def load(card: ModelCard, folder: Path, device: str) -> DiffusionUpscaler:
-    """Family `diffusers-upscale`. Options: those of `load_pipeline` and `UpscalerOptions`. Raises ModelUnavailable or
-    CardError."""
+    """Family `diffusers-upscale`. Raises ModelUnavailable or CardError."""
     from diffusers import StableDiffusionUpscalePipeline
 
-    try:
-        options = msgspec.convert(card.options, UpscalerOptions)
-    except msgspec.ValidationError as error:
-        raise CardError(f"models/{card.id}.toml: options: {error}") from error
-    pipeline = load_pipeline(card, folder, device, StableDiffusionUpscalePipeline)
+    options = switches_of(card, UpscalerSwitches)
+    pipeline = load_pipeline(card, options, folder, device, StableDiffusionUpscalePipeline)
     pipeline.scheduler = schedulers.make(options.scheduler, pipeline.scheduler.config)
     return DiffusionUpscaler(pipeline, options)
