@@ -88,6 +88,9 @@ def test_the_runner_and_the_families_are_in_the_tables() -> None:
         {"deep_cache": 0},
         {"deep_cache": 2, "gate": 0.5},
         {"gate": 0.0},
+        {"template": "{words} in {place}"},
+        {"template": "{words} in {"},
+        {"template": "{} in a shop"},
         {"control_start": 0.8, "control_end": 0.4},
     ],
 )

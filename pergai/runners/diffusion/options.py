@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from string import Formatter
 from typing import Any, Literal
 
 import msgspec
@@ -66,6 +67,7 @@ def options_of(card: PipelineCard) -> Options:
         and (CONTROL in card.models or options.gate < 1),
         "deep_cache is a whole number of 1 or more": options.deep_cache < 1,
         "gate is above 0 and at most 1": not 0 < options.gate <= 1,
+        "template has {words} and nothing else in braces": not _is_template(options.template),
         "control_start and control_end are shares, the first below the second": not (
             0 <= options.control_start < options.control_end <= 1
         ),
@@ -120,6 +122,13 @@ def settings(options: Options, request: Any) -> dict[str, Any]:
         **({"deepCache": request.deep_cache} if request.deep_cache > 1 else {}),
         **({"gate": request.gate} if request.gate < 1 else {}),
     }
+
+
+def _is_template(text: str) -> bool:
+    try:
+        return all(name in (None, "words") for _, name, *_ in Formatter().parse(text))
+    except ValueError:  # a brace alone
+        return False
 
 
 def _joined(words: tuple[str, ...]) -> str:
