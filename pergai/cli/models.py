@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import rich_click as click
 
-from pergai.cli.options import home_and_config, load
+from pergai.cli.options import accept_licence, home_and_config, load
 from pergai.cli.tables import print_table
 
 if TYPE_CHECKING:
@@ -52,10 +52,18 @@ def list_models(home: Path | None, config: str | None) -> None:
 @click.argument("ids", nargs=-1)
 @click.option("--embedded", is_flag=True, help="What the embedded profile needs.")
 @click.option("--profile", help="What this profile needs (default: the profile of the settings).")
+@accept_licence
 @home_and_config
-def pull(ids: tuple[str, ...], embedded: bool, profile: str | None, home: Path | None, config: str | None) -> None:
+def pull(
+    ids: tuple[str, ...],
+    embedded: bool,
+    profile: str | None,
+    accepted: list[str] | None,
+    home: Path | None,
+    config: str | None,
+) -> None:
     """Fetch weights, verify them, convert them. Those that are here are left alone."""
-    settings = load(home, profile or ("embedded" if embedded else config))
+    settings = load(home, profile or ("embedded" if embedded else config), accept_licences=accepted)
     for folder in pull_all(_chosen(settings, ids) if ids else of_profile(settings), settings):
         click.echo(folder)
 
@@ -140,7 +148,7 @@ def pull_all(cards: list[ModelCard], settings: Settings) -> Iterator[Path]:
         if not card.commercial_use and card.id not in settings.accept_licences:
             raise click.ClickException(
                 f"the licence of {card.id} ({card.licence}) forbids commercial use; if yours is none, "
-                f"set PERGAI_ACCEPT_LICENCES='[\"{card.id}\"]'"
+                f"say --accept-licence {card.id}, here and to `pergai serve`, or name it in accept_licences"
             )
     with _progress() as watch:
         for card in cards:

@@ -22,6 +22,18 @@ def home_and_config(command: Command) -> Command:
     return click.option("--config", help="Profile: a TOML file, or `embedded` or `gpu` (PERGAI_CONFIG).")(command)
 
 
+def accept_licence(command: Command) -> Command:
+    """Add `--accept-licence`, as `accepted`: None when it is not given."""
+    return click.option(
+        "--accept-licence",
+        "accepted",
+        multiple=True,
+        metavar="ID",
+        callback=lambda _context, _option, ids: list(ids) or None,
+        help="Use this model though its licence forbids commercial use; can be repeated (PERGAI_ACCEPT_LICENCES).",
+    )(command)
+
+
 def load(home: Path | None, config: str | None, **overrides: Any) -> Settings:
     """The settings, the command line's words before all others."""
     from pergai.settings import load_settings

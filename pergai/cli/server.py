@@ -7,7 +7,7 @@ from pathlib import Path
 import rich_click as click
 
 from pergai.cli.models import of_profile, pull_all
-from pergai.cli.options import home_and_config, load
+from pergai.cli.options import accept_licence, home_and_config, load
 
 
 @click.command()
@@ -15,13 +15,20 @@ from pergai.cli.options import home_and_config, load
 @click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on (PERGAI_PORT).")
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]))
 @click.option("--pull", is_flag=True, help="First fetch the weights that the profile lacks.")
+@accept_licence
 @home_and_config
 def serve(
-    host: str | None, port: int | None, log_level: str | None, pull: bool, home: Path | None, config: str | None
+    host: str | None,
+    port: int | None,
+    log_level: str | None,
+    pull: bool,
+    accepted: list[str] | None,
+    home: Path | None,
+    config: str | None,
 ) -> None:
     """Run the server until SIGTERM or Ctrl-C. It downloads nothing unless asked to."""
     log = {"level": log_level} if log_level else None
-    settings = load(home, config, host=host, port=port, log=log)
+    settings = load(home, config, host=host, port=port, log=log, accept_licences=accepted)
     if pull:
         list(pull_all(of_profile(settings), settings))
     from pergai.app import serve as run

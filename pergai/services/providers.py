@@ -37,9 +37,10 @@ class Providers:
         self._weights = settings.paths.weights
         self._catalogue = catalogue.checked_by(settings.engine.safety_checker)
         self._accepted = frozenset(settings.accept_licences)
-        for name in settings.engine.warm:
-            if name not in catalogue.models:
-                raise SettingsError(f"engine.warm: {name!r} is not one of {', '.join(catalogue.models)}")
+        for key, names in (("engine.warm", settings.engine.warm), ("accept_licences", settings.accept_licences)):
+            for name in names:
+                if name not in catalogue.models:
+                    raise SettingsError(f"{key}: {name!r} is not one of {', '.join(catalogue.models)}")
         self._providers = {name: _provider(name, entry) for name, entry in settings.providers.items()}
         if not self._providers:
             raise SettingsError("the profile names no providers; see configs/embedded.toml")
@@ -135,7 +136,7 @@ class Providers:
             if not card.commercial_use and card.id not in self._accepted:
                 return (
                     f"the licence of {card.id} ({card.licence}) forbids commercial use; "
-                    f"add it to accept_licences if yours is none"
+                    f"if yours is none, name it in accept_licences or say --accept-licence {card.id}"
                 )
         lacking = [card.id for card in models if status(card, self._weights / card.id) != "present"]
         return (

@@ -111,6 +111,17 @@ def test_offline_a_pull_says_what_to_bring(home: Path) -> None:
     assert not (home / "weights" / "u2netp").exists()
 
 
+def test_a_licence_that_forbids_commerce_has_to_be_accepted(home: Path) -> None:
+    refused = pergai("models", "pull", "sdxl-turbo", home=home, PERGAI_OFFLINE="1")
+    assert refused.returncode == 1
+    assert "--accept-licence sdxl-turbo" in refused.stderr
+    accepted = pergai("models", "pull", "sdxl-turbo", "--accept-licence", "sdxl-turbo", home=home, PERGAI_OFFLINE="1")
+    assert "PERGAI_OFFLINE forbids the network" in accepted.stderr  # it would be pulled
+    unknown = pergai("serve", "--accept-licence", "sdxl", "--port", "0", home=home)
+    assert unknown.returncode == 1
+    assert "accept_licences: 'sdxl' is not one of" in unknown.stderr
+
+
 def test_weights_travel_to_a_machine_without_a_network(home: Path, tmp_path: Path, weights_folder: Path) -> None:
     disk = tmp_path / "disk"
     assert (
