@@ -216,6 +216,22 @@ def test_a_decoder_that_overflows_in_half_precision_works_in_float32_from_then_o
     assert apart(retried.pixels, expected) == 0
 
 
+def test_an_encoder_that_overflows_in_half_precision_works_in_float32_from_then_on(fresh: Fresh) -> None:
+    model = fresh("sd9")
+    vae = model._pipeline.vae
+    with torch.no_grad():
+        vae.encoder.conv_norm_out.weight.mul_(2**15)
+        vae.encoder.conv_norm_out.bias.mul_(2**15)
+        vae.encoder.conv_out.weight.div_(2**15)
+    vae.to(torch.float16).to(torch.float32)  # the weights as a half-precision file holds them
+    expected = finish(model, request(strength=0.8))[0].pixels
+    vae.to(torch.float16)
+    picture = finish(model, request(strength=0.8))[0].pixels
+    assert model._codec.dtype == torch.float32
+    assert expected.std() > 5
+    assert apart(picture, expected) == 0
+
+
 def test_a_decoder_for_whose_float32_there_is_no_memory_stays_in_one_piece(fresh: Fresh) -> None:
     model = fresh("sd9")
     vae = model._pipeline.vae.to(torch.float16)

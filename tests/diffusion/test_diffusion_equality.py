@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import itertools
+import json
+import shutil
+from pathlib import Path
 
 import pytest
 import tiny
 import torch
-from bench import apart, device, finish, many, relative, request, stock, work
+from bench import apart, card, device, finish, many, relative, request, stock, work
 
-from pergai.runners.diffusion.model import StepModel
+from pergai.runners.diffusion.model import StepModel, load
 from pergai.runners.diffusion.request import Request
 from pergai.runners.diffusion.schedulers import SCHEDULERS
 
@@ -37,6 +40,38 @@ def test_alone_through_the_engine_the_picture_is_that_of_diffusers_to_the_last_b
 def test_without_negative_words_the_picture_is_that_of_diffusers_too(models: dict[str, StepModel], kind: str) -> None:
     asked = request(negative_prompt="")
     assert apart(finish(models[kind], asked)[0].pixels, stock(models[kind], asked)) == 0
+
+
+SCHEDULES = {
+    "v": {"prediction_type": "v_prediction"},
+    "v, no signal at the end": {
+        "prediction_type": "v_prediction",
+        "rescale_betas_zero_snr": True,
+        "timestep_spacing": "trailing",
+    },
+    "as SD 1.5 inpainting has it": {"_class_name": "DDIMScheduler", "set_alpha_to_one": False, "clip_sample": False},
+    "as LCM Dreamshaper has it": {"_class_name": "LCMScheduler", "original_inference_steps": 50, "clip_sample": False},
+}
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("kind", ["sd9", "sd4"])
+def test_what_a_checkpoint_says_of_its_schedule_holds_for_every_sampler(
+    weights: Path, tmp_path: Path, kind: str, schedule: str
+) -> None:
+    folder = tmp_path / "own"
+    shutil.copytree(weights / kind, folder)
+    path = folder / "scheduler" / "scheduler_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | SCHEDULES[schedule]))
+    model = load(card("own"), folder, "cpu")
+    assert isinstance(model, StepModel)
+    plain = None
+    for index, scheduler in enumerate(SCHEDULERS):
+        asked = request(scheduler=scheduler, steps=3, strength=(1.0, 0.7)[index % 2])
+        picture = finish(model, asked)[0].pixels
+        assert apart(picture, stock(model, asked)) == 0, scheduler
+        assert plain is None or apart(picture, plain) > 0, scheduler
+        plain = picture
 
 
 def test_a_seed_decides_the_picture(models: dict[str, StepModel]) -> None:

@@ -156,6 +156,19 @@ def test_without_cuda_there_are_no_graphs_and_the_model_runs(
     assert apart(finish(model, request())[0].pixels, finish(models["sd9"], request())[0].pixels) == 0
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is CUDA here")
+def test_when_memory_runs_out_what_was_recorded_of_other_shapes_is_let_go(fresh: Fresh) -> None:
+    def full(*_: Any, **__: Any) -> Any:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    model, graphs = fresh("sd9"), accelerate.Graphs(full)
+    graphs._recorded["another shape"] = (None, [], torch.zeros(1))
+    model._denoiser._forward = Fallible(graphs, full, "it")
+    with pytest.raises(MemoryError):
+        model.run([request()])
+    assert not graphs._recorded
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="CUDA graphs need CUDA")
 def test_recorded_graphs_answer_like_the_function() -> None:
     layer = torch.nn.Conv2d(4, 4, 3, padding=1).cuda()

@@ -82,6 +82,7 @@ class StepModel:
                 results = self._turn(payloads)
         except MemoryError:
             self.max_batch, self._calm = max(1, len(payloads) // 2), 0
+            self._denoiser.forget()  # recorded steps of other shapes hold the memory that they once needed
             raise
         self._grow(len(payloads))
         for request in payloads:

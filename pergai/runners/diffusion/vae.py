@@ -1,4 +1,4 @@
-"""Pixels into latents and back, batched; a half-precision decoder that fails is replaced by its float32 self."""
+"""Pixels into latents and back, batched; a half-precision autoencoder that fails is replaced by its float32 self."""
 
 from __future__ import annotations
 
@@ -44,12 +44,14 @@ class Codec:
         """The latents of images of one size, each (1, 3, height, width), -1 to 1, float32, as draws."""
         draws: list[Draw] = []
         for batch in self._batches(images):
-            encoded = self._vae.encode(_together(batch).to(self._device, self._dtype).to(self._vae.dtype))
-            if hasattr(encoded, "latent_dist"):
-                kind, moments = type(encoded.latent_dist), encoded.latent_dist.parameters
-                draws += [self._drawn(kind(moments[i : i + 1])) for i in range(len(batch))]
-            else:
-                draws += [self._fixed(encoded.latents[i : i + 1]) for i in range(len(batch))]
+            pixels = _together(batch).to(self._device, self._dtype)
+            kind, codes = self._codes(pixels)
+            if self.dtype != torch.float32 and not torch.isfinite(codes).all():
+                log.warning("the encoder overflowed in %s; it works in float32 from now on", self.dtype)
+                self._widen()
+                kind, codes = self._codes(pixels)
+            rows = [codes[i : i + 1] for i in range(len(batch))]
+            draws += [self._fixed(row) if kind is None else self._drawn(kind(row)) for row in rows]
         return draws
 
     def decode(self, latents: Sequence[Tensor]) -> list[RGB]:
@@ -78,8 +80,8 @@ class Codec:
 
     def _decode(self, latents: Tensor) -> list[RGB]:
         image = self._image(latents)
-        if _is_empty(image) and self._vae.dtype != torch.float32:
-            log.warning("the decoder overflowed in %s; it works in float32 from now on", self._vae.dtype)
+        if _is_empty(image) and self.dtype != torch.float32:
+            log.warning("the decoder overflowed in %s; it works in float32 from now on", self.dtype)
             self._widen()
             image = self._image(latents)
         if _is_empty(image):
@@ -114,6 +116,13 @@ class Codec:
         pixels = items[0].shape[-1] * items[0].shape[-2] * area
         size = 1 if self._single else max(1, PIXELS // pixels)
         return [list(items[start : start + size]) for start in range(0, len(items), size)]
+
+    def _codes(self, pixels: Tensor) -> tuple[Any, Tensor]:
+        """The kind of distribution that images are encoded to, and its parameters; or None, and their latents."""
+        encoded = self._vae.encode(pixels.to(self.dtype))
+        if hasattr(encoded, "latent_dist"):
+            return type(encoded.latent_dist), encoded.latent_dist.parameters
+        return None, encoded.latents
 
     def _drawn(self, distribution: Any) -> Draw:
         return lambda generator: self._scaled(distribution.sample(generator))
