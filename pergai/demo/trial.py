@@ -72,6 +72,11 @@ def _pulled(settings: Settings) -> Iterator[Finding]:
         folder = weights.folder_of(card, settings.paths.weights)
         if weights.status(card, folder) == "present":
             continue
+        if not card.commercial_use and card.id not in settings.accept_licences:
+            detail = f"not fetched: its licence ({card.licence}) forbids commercial use"
+            advice = f"if yours is none: pergai models pull {card.id} --accept-licence {card.id}"
+            yield Finding(subject=f"pull {card.id}", level="note", detail=detail, advice=advice)
+            continue
         started = time.monotonic()
         try:
             weights.pull(card, settings.paths.weights, offline=settings.offline)

@@ -14,7 +14,8 @@ import pytest
 import tiny
 from PIL import Image
 
-from pergai.demo.trial import ALIKE, difference, shrink
+from pergai.demo.trial import ALIKE, _pulled, difference, shrink
+from pergai.settings import load_settings
 
 REFERENCES = Path(__file__).resolve().parents[2] / "configs" / "references"
 CARDS = {
@@ -92,6 +93,14 @@ def test_every_pipeline_is_tried_and_each_diffusion_model_is_compared_with_stock
     assert done.returncode == 1
     assert {path.stem for path in (home / "kept").iterdir()} >= {"cutout", "tiny", "extend", "render-fast"}
     assert not (home / "pergai.db").exists()
+
+
+@pytest.mark.parametrize(("accepted", "says"), [([], "forbids commercial use"), (["sdxl-turbo"], "PERGAI_OFFLINE")])
+def test_weights_whose_licence_nobody_accepted_are_not_fetched(tmp_path: Path, accepted: list[str], says: str) -> None:
+    (tmp_path / "own.toml").write_text('[providers.own]\ntitle = "Own"\nscene = "scene-turbo"\n')
+    settings = load_settings(str(tmp_path / "own.toml"), home=tmp_path, offline=True, accept_licences=accepted)
+    found = {finding.subject: finding for finding in _pulled(settings)}
+    assert says in found["pull sdxl-turbo"].detail
 
 
 def test_another_picture_is_far_from_its_reference_and_a_little_noise_is_not(tmp_path: Path) -> None:
