@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from pergai.engine.core import UNFINISHED
 from pergai.errors import JobError
-from pergai.runners.diffusion import faults
+from pergai.runners.diffusion import faults, step
 from pergai.runners.diffusion.model import StepModel
 from pergai.runners.diffusion.request import Painted, Request
 
@@ -72,6 +72,26 @@ def test_whoever_joins_and_leaves_at_whatever_step_every_picture_is_its_own(
                 results[id(one)] = result
                 inside.remove(one)
     assert all(apart(results[id(one)].pixels, own.pixels) <= 1 for one, own in zip(asked, alone, strict=False))
+
+
+@settings(derandomize=True, deadline=None)
+@given(rows=st.integers(1, 80), sizes=st.sets(st.integers(1, 40), max_size=6).map(sorted))
+def test_however_a_batch_is_cut_every_row_is_run_once_and_never_more_are_filled_up_than_before(
+    rows: int, sizes: list[int]
+) -> None:
+    cut = list(step.pieces(rows, sizes))
+    assert [row for start, stop, _ in cut for row in range(start, stop)] == list(range(rows))
+    assert all(size in (sizes or [rows]) and size >= stop - start for start, stop, size in cut)
+    if whole := [size for size in sizes if size >= rows][:1]:
+        assert len(cut) == 1 or sum(size for *_, size in cut) <= 0.75 * whole[0]
+
+
+@pytest.mark.parametrize(
+    ("rows", "sizes"),
+    [(2, [2]), (3, [4]), (6, [4, 2]), (7, [8]), (10, [8, 2]), (12, [8, 4]), (14, [16]), (40, [32, 8])],
+)
+def test_a_batch_is_cut_where_filling_it_up_would_waste_a_quarter(rows: int, sizes: list[int]) -> None:
+    assert [size for *_, size in step.pieces(rows, [2, 4, 8, 16, 32])] == sizes
 
 
 def test_a_poisoned_request_in_a_batch_of_eight_fails_and_seven_come_out_as_if_alone(

@@ -56,6 +56,16 @@ def test_a_warm_model_has_run_at_each_of_its_batch_sizes(fresh: Fresh) -> None:
     assert seen == [(2, 9, 8, 8), (4, 9, 8, 8), (2, 9, 4, 8), (4, 9, 4, 8)]
 
 
+@pytest.mark.parametrize(("max_batch", "rows"), [(1, [2]), (4, [2, 4, 8]), (6, [2, 4, 8, 12]), (16, [2, 4, 8, 16, 32])])
+def test_a_model_is_made_ready_for_no_more_than_a_full_batch(fresh: Fresh, max_batch: int, rows: list[int]) -> None:
+    model = fresh("sd9", compile="eager", max_batch=max_batch, warm_shapes=[[32, 32]])
+    seen: list[int] = []
+    model._denoiser._forward = lambda sample, *_, **__: seen.append(sample.shape[0]) or (sample[:, :4],)
+    model.warm_up()
+    assert seen == rows
+    assert model.max_batch == max_batch
+
+
 def test_weights_in_eight_bits_take_less_memory_and_lose_a_little(fresh: Fresh, models: dict[str, StepModel]) -> None:
     small = fresh("sd9", fp8=True)
 

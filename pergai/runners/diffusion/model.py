@@ -28,6 +28,8 @@ from pergai.runners.diffusion.switches import PainterSwitches, switches_of
 from pergai.runners.diffusion.text import PromptEncoder
 from pergai.runners.diffusion.vae import Codec, mask_tensor, picture_tensor
 
+SIZES = (2, 4, 8, 16, 32)
+"""Rows that a compiled or recorded UNet is run at, up to those of a full batch, where its card names none."""
 PATIENCE = 200
 """Full batches that have to go well before a batch that ran out of memory is tried one larger again."""
 
@@ -255,7 +257,7 @@ def load(card: ModelCard, folder: Path, device: str) -> Model:
     dtype = dtype_for(card, switches, device)
     ways = accelerate.ways(card.id, switches, pipeline, dtype)
     if ways.wants_sizes:
-        rows = rows or [2, 4, 8, 16, 32]
+        rows = rows or [*(size for size in SIZES if size < 2 * max_batch), 2 * max_batch]
     if switches.deterministic:
         rows = [max(rows or [2 * max_batch])]
     return StepModel(pipeline, dtype=dtype, max_batch=max_batch, rows=rows, single=switches.deterministic, ways=ways)

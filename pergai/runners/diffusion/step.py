@@ -20,12 +20,16 @@ from pergai.runners.diffusion.control import ControlNet
 from pergai.runners.diffusion.request import State
 from pergai.runners.diffusion.shortcuts import Gate, Way
 
+WORTH_CUTTING = 0.75
+"""A batch is run in several calls if they have together at most so many of the rows of the one that it would be filled up to:
+on an H200 the large UNets take hardly less time a row in a batch of 16 than in one of 2 (SDXL 22 ms and 26 ms)."""
+
 
 class Denoiser:
     """A UNet and the way to batch it.
 
-    `rows`: the batch sizes the UNet is run at, ascending; a smaller batch is filled up by repeating its last row,
-    a larger one is cut. Empty: whatever size comes. Fixed sizes let a compiled UNet be reused, and a single size makes
+    `rows`: the batch sizes the UNet is run at, ascending; any other batch is cut into such sizes, or filled up by repeating
+    its last row. Empty: whatever size comes. Fixed sizes let a compiled UNet be reused, and a single size makes
     a result independent of its company to the last bit. `forward`: the UNet's own by a faster way (see `accelerate`);
     `context`: entered around each step.
     """
@@ -85,7 +89,7 @@ class Denoiser:
         """The UNet's rows for states of one kind, and what their shortcuts are to remember."""
         outputs: list[Tensor] = []
         kept: dict[str, list[Tensor]] = {}
-        for start, stop, size in _pieces(inputs.latents.shape[0], self._rows):
+        for start, stop, size in pieces(inputs.latents.shape[0], self._rows):
             out, aside = self._call(kind, inputs.piece(start, stop, size))
             outputs.append(out[: stop - start])
             for name, rows in aside.items():
@@ -274,16 +278,22 @@ class _Before:
         state.generator.set_state(self.generator)
 
 
-def _pieces(rows: int, sizes: Sequence[int]) -> Iterator[tuple[int, int, int]]:
-    """(start, stop, size to fill up to) of each call for so many rows."""
-    if not sizes:
-        yield 0, rows, rows
-        return
+def pieces(rows: int, sizes: Sequence[int]) -> Iterator[tuple[int, int, int]]:
+    """(start, stop, size to fill up to) of each call for so many rows; `sizes` ascend, without any there is one call."""
     start = 0
-    while start < rows:
-        stop = min(start + sizes[-1], rows)
-        yield start, stop, next(size for size in sizes if size >= stop - start)
-        start = stop
+    for size in _cut(rows, sizes) if sizes else [rows]:
+        yield start, min(start + size, rows), size
+        start += size
+
+
+def _cut(rows: int, sizes: Sequence[int]) -> list[int]:
+    """The sizes of the calls: one that is filled up, or several, where those save a good part of its rows."""
+    smaller = [size for size in sizes if size <= rows]
+    larger = [size for size in sizes if size >= rows][:1]
+    if not smaller:
+        return larger
+    several = smaller[-1:] + (_cut(rows - smaller[-1], sizes) if rows > smaller[-1] else [])
+    return several if not larger or sum(several) <= WORTH_CUTTING * larger[0] else larger
 
 
 def _filled(rows: Tensor, size: int) -> Tensor:
