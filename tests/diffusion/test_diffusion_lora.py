@@ -19,7 +19,7 @@ from pergai.runners.diffusion.model import StepModel
 from pergai.runners.diffusion.request import Request
 
 Fresh = Callable[..., StepModel]
-LAYOUTS = ("peft", "diffusers", "kohya")
+LAYOUTS = ("peft", "diffusers", "older", "kohya")
 
 
 def trained(layout: str, seed: int = 9) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
@@ -36,6 +36,10 @@ def trained(layout: str, seed: int = 9) -> tuple[dict[str, torch.Tensor], dict[s
         tensors |= {
             "peft": {f"unet.{name}.lora_A.weight": down, f"unet.{name}.lora_B.weight": up},
             "diffusers": {f"unet.{name}.lora.down.weight": down, f"unet.{name}.lora.up.weight": up},
+            "older": {
+                f"unet.{name.replace('.to_', '.processor.to_')}_lora.down.weight": down,
+                f"unet.{name.replace('.to_', '.processor.to_')}_lora.up.weight": up,
+            },
             "kohya": {
                 f"{flat}.lora_down.weight": down,
                 f"{flat}.lora_up.weight": up,
@@ -75,26 +79,30 @@ def test_a_request_wears_its_lora_at_its_scale(fresh: Fresh, tmp_path: Path, lay
 
 
 def test_the_original_names_of_sdxl_are_understood(fresh: Fresh, tmp_path: Path) -> None:
+    """As kohya's trainers save them: the UNet's by the original code's names, the text encoders' by their own."""
     torch.manual_seed(5)
-    first = "transformer_blocks.0."
-    by_name = {
-        f"input_blocks_1_1_transformer_blocks_0_{part.replace('.', '_')}": f"down_blocks.0.attentions.0.{first}{part}"
-        for part in ("attn1.to_q", "attn2.to_out.0")
-    } | {"middle_block_1_proj_in": "mid_block.attentions.0.proj_in"}
-    model, tensors, changes = fresh("xl9"), {}, {}
-    for theirs, ours in by_name.items():
-        layer = model._pipeline.unet.get_submodule(ours)
+    blocks, query = "down_blocks.0.attentions.0.transformer_blocks.0", "encoder.layers.0.self_attn.q_proj"
+    layers = {
+        "lora_unet_input_blocks_1_1_transformer_blocks_0_attn1_to_q": ("unet", f"{blocks}.attn1.to_q"),
+        "lora_unet_input_blocks_1_1_transformer_blocks_0_attn2_to_out_0": ("unet", f"{blocks}.attn2.to_out.0"),
+        "lora_unet_middle_block_1_proj_in": ("unet", "mid_block.attentions.0.proj_in"),
+        "lora_te1_text_model_encoder_layers_0_self_attn_q_proj": ("text_encoder", query),
+        "lora_te2_text_model_encoder_layers_0_self_attn_q_proj": ("text_encoder_2", query),
+    }
+    model, plain, tensors, changes = fresh("xl9"), tiny.build("xl9"), {}, {}
+    for flat, (part, path) in layers.items():
+        (name,) = (name for name, _ in getattr(plain, part).named_modules() if name.endswith(path))
+        layer = getattr(plain, part).get_submodule(name)
         down, up = torch.randn(2, layer.in_features), torch.randn(layer.out_features, 2)
-        flat = f"lora_unet_{theirs}"
         tensors |= {f"{flat}.lora_down.weight": down, f"{flat}.lora_up.weight": up, f"{flat}.alpha": torch.tensor(1.0)}
-        changes[ours] = up @ down * (1 / 2)
+        changes[part, f"{name}.weight"] = 0.5 * (up @ down) * (1 / 2)
     lora = put(tensors, tmp_path / "style")
     finish(model, request(steps=1, loras=(("style", 0.5),)), style=lora)
-    plain = tiny.build("xl9").unet
-    for name, weight in model._pipeline.unet.named_parameters():
-        layer = name.removesuffix(".weight")
-        expected = plain.get_parameter(name) + 0.5 * changes[layer] if layer in changes else plain.get_parameter(name)
-        assert torch.allclose(weight, expected, atol=1e-5), name
+    for part in ("unet", "text_encoder", "text_encoder_2"):
+        for name, own in getattr(plain, part).named_parameters():
+            worn = getattr(model._pipeline, part).get_parameter(name)
+            assert torch.allclose(worn, own + changes.pop((part, name), 0.0), atol=1e-5), (part, name)
+    assert not changes
 
 
 def test_two_loras_are_worn_together(fresh: Fresh, tmp_path: Path) -> None:

@@ -50,10 +50,12 @@ class Lora(Companion):
 
     def layers(self, pipeline: Any) -> Layers:
         """By the names that the layers have in a pipeline, or spellings of them. Raises ModelUnavailable."""
-        tensors = self._tensors
+        tensors = dict(self._tensors)
         if any(ORIGINAL.match(key) for key in tensors):
-            tensors, alphas = pipeline.lora_state_dict(dict(tensors), unet_config=pipeline.unet.config)
-            tensors = {PROCESSOR.sub(_as_layer, key): tensor for key, tensor in tensors.items()}
+            # Of the UNet only: the text encoders' layers have the names that they have elsewhere.
+            own = {key: tensors.pop(key) for key in self._tensors if key.startswith("lora_unet_")}
+            mapped, alphas = pipeline.lora_state_dict(own, unet_config=pipeline.unet.config)
+            tensors |= mapped
             for key, alpha in (alphas or {}).items():
                 name = PROCESSOR.sub(_as_layer, key).removesuffix(".alpha").removesuffix(".lora.down.weight")
                 tensors[f"{name}.alpha"] = torch.tensor(alpha)
@@ -81,7 +83,7 @@ def _parsed(name: str, tensors: Mapping[str, Tensor]) -> Layers:
     layers: dict[str, dict[str, Tensor]] = defaultdict(dict)
     strange: list[str] = []
     for key, tensor in tensors.items():
-        found = KEY.fullmatch(key)
+        found = KEY.fullmatch(PROCESSOR.sub(_as_layer, key))
         if found is None:
             strange.append(key)
         elif found[3]:
