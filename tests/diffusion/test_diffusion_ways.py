@@ -14,6 +14,7 @@ from bench import apart, finish, many, relative, request
 from pergai.errors import CardError
 from pergai.runners.diffusion import accelerate
 from pergai.runners.diffusion.accelerate import Fallible
+from pergai.runners.diffusion.faults import translated
 from pergai.runners.diffusion.model import StepModel
 
 Fresh = Callable[..., StepModel]
@@ -132,6 +133,25 @@ def test_memory_that_runs_out_is_not_the_fault_of_the_way(error: Exception) -> N
     with pytest.raises(type(error)):
         way(1)
     assert way.is_fast
+
+
+@pytest.mark.parametrize("kind", [RuntimeError, torch.AcceleratorError])
+@pytest.mark.parametrize(
+    "said",
+    ["operation not permitted when stream is capturing", "operation failed due to a previous error during capture"],
+)
+def test_a_step_that_cannot_be_recorded_is_run_plainly_and_the_device_is_not_lost(
+    kind: type[Exception], said: str
+) -> None:
+    """Else the engine would end, come back, and end at the next request."""
+
+    def unrecordable(*_: Any) -> Any:
+        raise kind(f"CUDA error: {said}\nCompile with `TORCH_USE_CUDA_DSA` to enable device-side assertions.")
+
+    way = Fallible(unrecordable, lambda value: value, "it")
+    with translated():
+        assert way(7) == 7
+    assert not way.is_fast
 
 
 def test_what_the_fast_way_had_made_is_gone_before_the_plain_one_runs() -> None:

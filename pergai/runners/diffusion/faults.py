@@ -44,7 +44,10 @@ def is_full(error: BaseException) -> bool:
 
 
 def is_sticky(error: BaseException) -> bool:
-    """Whether the device is lost to this process."""
+    """Whether the device is lost to this process. What CUDA says of a recording that failed ("… when stream is capturing",
+    "… during capture") is over with the recording."""
+    if "captur" in str(error):
+        return False
     accelerator = getattr(torch, "AcceleratorError", None)
     return (accelerator is not None and isinstance(error, accelerator)) or any(mark in str(error) for mark in STICKY)
 
