@@ -154,9 +154,16 @@ def export_weights(cards: list[ModelCard], weights: Path, target: Path) -> list[
 
 def import_weights(cards: list[ModelCard], carried: Path, weights: Path) -> list[Path]:
     """Copy into `weights` what `carried` (made by `export_weights`) holds of `cards`, verified; the folders made.
-    Raises WeightsError naming a damaged file."""
+    Raises WeightsError naming a damaged file, or what there is no card for, once all else is copied."""
     there = [card for card in cards if folder_of(card, carried).is_dir()]
-    return [_carry(card, folder_of(card, carried), weights) for card in there]
+    made = [_carry(card, folder_of(card, carried), weights) for card in there]
+    known = {card.id for card in cards}
+    strange = sorted(stamp.parent.name for stamp in carried.glob(f"*/{STAMP}") if stamp.parent.name not in known)
+    if strange:
+        raise WeightsError(f"{carried} holds {', '.join(strange)}, which no model card of this server names")
+    if not made:
+        raise WeightsError(f"{carried} holds no weights; name the folder that `pergai models export` wrote")
+    return made
 
 
 def look(path: Path) -> Seen:

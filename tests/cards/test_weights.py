@@ -285,6 +285,19 @@ def test_a_damaged_disk_is_not_imported(tmp_path: Path, server: Server) -> None:
     assert not (tmp_path / "there" / "some-model").exists()
 
 
+def test_what_is_carried_to_a_machine_that_has_no_card_for_it_is_named(tmp_path: Path, server: Server) -> None:
+    ours, theirs = from_url(server), from_url(server, id="house-style")
+    here, disk, there = tmp_path / "here", tmp_path / "disk", tmp_path / "there"
+    for model in (ours, theirs):
+        pull(model, here)
+    export_weights([ours, theirs], here, disk)
+    with pytest.raises(WeightsError, match="holds house-style, which no model card"):
+        import_weights([ours], disk, there)
+    assert status(ours, folder_of(ours, there)) == "present"
+    with pytest.raises(WeightsError, match="holds no weights"):
+        import_weights([ours], there / "some-model", tmp_path / "elsewhere")
+
+
 def test_a_builtin_engine_is_there_when_its_package_is(tmp_path: Path) -> None:
     there = card(BuiltinSource(package="numpy"), files=())
     assert status(there, pull(there, tmp_path, offline=True)) == "present"
