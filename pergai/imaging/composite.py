@@ -124,31 +124,67 @@ def fill_behind(
 SHADOW = 0.6
 """What has less than this share of the light of the pixels farther out is a contact shadow."""
 
+LINE_SPREAD = 2.0
+"""Pixels (standard deviation) round one over which the direction of what is drawn there is taken."""
+
 
 def continue_behind(
     picture: npt.NDArray[np.float32], hole: npt.NDArray[np.bool_], rim: float = 6.0
 ) -> npt.NDArray[np.float32]:
-    """`fill_behind`, but the rim of the hole, so many pixels wide, goes over from the mirror image of what is beside it: a
-    texture goes on. Where the nearest pixel is far darker than that, it is the nearest pixel: a thin shadow beside the hole
-    reaches what hides it, and no bright line is left between them."""
+    """`fill_behind`, but the rim of the hole, so many pixels wide, goes over from what is beside it: a line runs straight on,
+    and a texture without one is mirrored, so that it goes on too. Where the nearest pixel is far darker than its mirror image,
+    it is the nearest pixel: a thin shadow beside the hole reaches what hides it, and no bright line is left between them."""
     if not hole.any() or hole.all():
         return picture
     filled = fill_behind(picture, hole)
-    near = around(hole, 1)
-    corner, part = np.array([span.start for span in near]), hole[near]
+    near = around(hole, round(4 * rim))
+    corner, part, seen = np.array([span.start for span in near]), hole[near], picture[near]
     distance, nearest = ndimage.distance_transform_edt(part, return_indices=True)
     narrow = part & (distance < rim)
-    here, beside = np.argwhere(narrow) + corner, nearest[:, narrow].T + corner
+    here, beside = np.argwhere(narrow), nearest[:, narrow].T
     mirrored = 2 * beside - here
-    outside = (mirrored < 0) | (mirrored >= hole.shape)
+    outside = (mirrored < 0) | (mirrored >= part.shape)
     mirrored = np.where(outside.any(axis=1, keepdims=True), beside, mirrored)
-    mirrored = np.where(hole[tuple(mirrored.T)][:, None], beside, mirrored)
-    level = picture.sum(axis=-1)
+    mirrored = np.where(part[tuple(mirrored.T)][:, None], beside, mirrored)
+    level = seen.sum(axis=-1)
     shadow = level[tuple(beside.T)] < SHADOW * level[tuple(mirrored.T)]
     mirrored = np.where(shadow[:, None], beside, mirrored)
+    there, strength = _along_lines(level, part, here, 4 * rim)
+    across = np.abs(((there - here) * (here - beside)).sum(axis=1)) / np.linalg.norm(there - here, axis=1)
+    strength = np.where(shadow, strength * across / distance[narrow], strength)  # a contact shadow runs along the hole
+    colours = seen[tuple(mirrored.T)]
+    for channel in range(picture.shape[-1]):
+        line = ndimage.map_coordinates(filled[near][..., channel], there.T, order=1, mode="nearest")
+        colours[:, channel] += strength * (line - colours[:, channel])
     share = np.clip(1 - (distance[narrow] - 2) / (rim - 2), 0, 1).astype(np.float32)[:, None]
-    filled[tuple(here.T)] += share * (picture[tuple(mirrored.T)] - filled[tuple(here.T)])
+    at = tuple((here + corner).T)
+    filled[at] += share * (colours - filled[at])
     return filled
+
+
+def _along_lines(
+    level: FloatPlane, hole: npt.NDArray[np.bool_], here: _Indices, farthest: float
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """For each pixel of the hole (n, 2): the place just outside it where the line through that pixel comes in, and 0-1: how
+    much of a line there is and how near it comes in. Its direction is that of the structure tensor of what is seen."""
+    valid = ndimage.binary_erosion(~hole, np.ones((3, 3), bool), border_value=1)
+    down, across = np.gradient(level)
+    dd, da, aa = (
+        ndimage.gaussian_filter(np.where(valid, product, 0), LINE_SPREAD)[tuple(here.T)]
+        for product in (down * down, down * across, across * across)
+    )
+    coherence = np.hypot(aa - dd, 2 * da) / np.maximum(aa + dd, np.finfo(np.float32).tiny)
+    angle = np.arctan2(2 * da, aa - dd) / 2 + np.pi / 2
+    direction = np.stack([np.sin(angle), np.cos(angle)], axis=1)
+    reach = np.arange(1, int(farthest) + 1)
+    steps = np.stack([reach, -reach], axis=1).ravel()  # the nearest first, to both sides
+    cells = np.rint(here[:, None] + steps[:, None] * direction[:, None]).astype(np.intp)
+    inside = ((cells >= 0) & (cells < hole.shape)).all(axis=-1)
+    cells = np.where(inside[..., None], cells, 0)
+    out = inside & ~hole[cells[..., 0], cells[..., 1]]
+    first = out.argmax(axis=1)
+    step = np.where(out.any(axis=1), steps[first] + np.sign(steps[first]), farthest)
+    return here + step[:, None] * direction, coherence * np.clip(1 - np.abs(step) / farthest, 0, 1)
 
 
 def _coarser(weighted: _Planes, weight: FloatPlane) -> _Planes:

@@ -81,3 +81,17 @@ def test_a_thin_shadow_beside_a_hole_reaches_into_it() -> None:
     filled = continue_behind(picture, hole)
     assert filled[38:40, 24:36].max() < 0.2
     assert filled[20:24, 24:36].min() > 0.9
+
+
+@pytest.mark.parametrize("degrees", [0, 30, 90, 140])
+def test_a_line_that_meets_a_hole_runs_straight_on(degrees: int) -> None:
+    y, x = np.mgrid[:96, :96] - 48.0
+    turn = np.deg2rad(degrees)
+    across = x * np.sin(turn) + y * np.cos(turn) - 14.0
+    seam = 0.5 - 0.4 * np.exp(-((across / 1.5) ** 2))
+    picture = np.repeat(seam[..., None], 3, axis=2).astype(np.float32)
+    hole = np.hypot(x, y) < 30
+    filled = continue_behind(np.where(hole[..., None], np.float32(0.9), picture), hole)
+    off = np.abs(filled - picture)[hole & (np.hypot(x, y) > 27)]
+    assert off.mean() < 0.005
+    assert off.max() < 0.2
