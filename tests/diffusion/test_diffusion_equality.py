@@ -5,7 +5,9 @@ from __future__ import annotations
 import itertools
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import tiny
@@ -72,6 +74,22 @@ def test_what_a_checkpoint_says_of_its_schedule_holds_for_every_sampler(
         assert apart(picture, stock(model, asked)) == 0, scheduler
         assert plain is None or apart(picture, plain) > 0, scheduler
         plain = picture
+
+
+@pytest.mark.parametrize(
+    "build",
+    [lambda: tiny.build_small_vae("sd4"), lambda: tiny.build_small_vae("xl9"), tiny.build_refiner],
+    ids=["small autoencoder, sd4", "small autoencoder, xl9", "refiner"],
+)
+def test_relatives_of_the_usual_models_are_taken_apart_too(tmp_path: Path, build: Callable[[], Any]) -> None:
+    build().save_pretrained(tmp_path / "own")
+    model = load(card("own"), tmp_path / "own", "cpu")
+    assert isinstance(model, StepModel)
+    for changes in ({}, {"strength": 0.6, "negative_prompt": "", "scheduler": "euler_a"}):
+        asked = request(**changes)
+        picture = finish(model, asked)[0].pixels
+        assert picture.std() > 5
+        assert apart(picture, stock(model, asked)) <= 1
 
 
 def test_a_seed_decides_the_picture(models: dict[str, StepModel]) -> None:

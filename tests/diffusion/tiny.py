@@ -10,6 +10,7 @@ from typing import Any, Literal
 import torch
 from diffusers import (
     AutoencoderKL,
+    AutoencoderTiny,
     ControlNetModel,
     DDIMScheduler,
     DDPMScheduler,
@@ -19,6 +20,7 @@ from diffusers import (
     FluxTransformer2DModel,
     StableDiffusionInpaintPipeline,
     StableDiffusionUpscalePipeline,
+    StableDiffusionXLImg2ImgPipeline,
     StableDiffusionXLInpaintPipeline,
     UNet2DConditionModel,
 )
@@ -70,6 +72,38 @@ def build(kind: Kind) -> Any:
 def save(kind: Kind, folder: Path, **options: Any) -> Path:
     build(kind).save_pretrained(folder, safe_serialization=True, **options)
     return folder
+
+
+def build_small_vae(kind: Kind) -> Any:
+    """With the autoencoder that is a thirtieth of the usual one's size, and encodes to one picture, not to many."""
+    pipeline = build(kind)
+    sizes: dict[str, Any] = {f"{part}_block_out_channels": (8, 8, 8, 8) for part in ("encoder", "decoder")}
+    sizes |= {f"num_{part}_blocks": (1, 1, 1, 1) for part in ("encoder", "decoder")}
+    torch.manual_seed(51)
+    pipeline.vae = AutoencoderTiny(**sizes)
+    return pipeline
+
+
+def build_refiner() -> StableDiffusionXLImg2ImgPipeline:
+    """SDXL's second stage: 4 channels, one text encoder, aesthetic scores in place of the target's size."""
+    whole = build("xl9")
+    torch.manual_seed(52)
+    config = {name: value for name, value in whole.unet.config.items() if not name.startswith("_")}
+    unet = UNet2DConditionModel.from_config(
+        {**config, "in_channels": 4, "cross_attention_dim": 48, "projection_class_embeddings_input_dim": 5 * 8 + 48}
+    )
+    _enliven(unet)
+    return StableDiffusionXLImg2ImgPipeline(
+        vae=whole.vae,
+        unet=unet,
+        scheduler=whole.scheduler,
+        text_encoder=None,
+        tokenizer=None,
+        text_encoder_2=whole.text_encoder_2,
+        tokenizer_2=whole.tokenizer_2,
+        requires_aesthetics_score=True,
+        force_zeros_for_empty_prompt=False,
+    )
 
 
 def build_control(kind: Kind) -> ControlNetModel:
