@@ -6,15 +6,17 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import single_file
 import tiny
-from bench import apart, card, device, finish, request, work
+from bench import PHOTO, apart, card, device, finish, request, work
 from diffusers import EDMEulerScheduler
 from safetensors.torch import load_file, save_file
 
 from pergai.errors import CardError, JobError, ModelUnavailable
+from pergai.runners.diffusion.control import Control
 from pergai.runners.diffusion.generic import GenericModel
 from pergai.runners.diffusion.model import StepModel, load
 
@@ -172,6 +174,15 @@ def test_a_prompt_that_every_encoder_cuts_is_noted_where_the_pipeline_runs_whole
     generic = GenericModel(models["sd9"]._pipeline)
     assert finish(generic, request(steps=1))[0].notes == ()
     assert finish(generic, request(steps=1, prompt=long))[0].notes == ("prompt_cut",)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"loras": (("style", 1.0),)}, {"control": Control(net="depth", hint=PHOTO)}, {"deep_cache": 2}, {"gate": 0.5}],
+)
+def test_what_only_the_step_engine_has_is_refused_and_not_left_out(flux: GenericModel, changes: dict[str, Any]) -> None:
+    with pytest.raises(JobError, match="takes no LoRA, ControlNet"):
+        flux.run([request(**changes)])
 
 
 def test_a_picture_that_nobody_waits_for_is_not_painted_to_its_end(models: dict[str, StepModel]) -> None:

@@ -14,7 +14,9 @@ import msgspec
 import numpy as np
 import pytest
 import tiny
+import torch
 from bench import card
+from safetensors.torch import save_file
 
 from pergai.cards.catalogue import load_catalogue
 from pergai.cards.structs import PipelineCard
@@ -64,15 +66,24 @@ def studio(weights: Path, weights_folder: Path, tmp_path: Path) -> Studio:
     tiny.build_control("sd9").save_pretrained(weights / "depth")
     tiny.save_checker(weights / "strict", limit=-2.0)
     tiny.build_upscaler().save_pretrained(weights / "x4")
+    layer = tiny.build("sd9").unet.mid_block.attentions[0].proj_in
+    torch.manual_seed(61)
+    rank = {"lora_A": torch.randn(2, layer.in_channels, 1, 1), "lora_B": torch.randn(layer.out_channels, 2, 1, 1)}
+    (weights / "style").mkdir(exist_ok=True)
+    save_file(
+        {f"unet.mid_block.attentions.0.proj_in.{half}.weight": tensor for half, tensor in rank.items()},
+        weights / "style" / "pytorch_lora_weights.safetensors",
+    )
     models = {
         **packaged.models,
+        "style": card("style", family="lora"),
         "sd9": card("sd9"),
         "sd4": card("sd4"),
         "depth": card("depth", family="controlnet"),
         "strict": card("strict", family="safety"),
         "x4": card("x4", family="diffusers-upscale", steps=2, max_batch=4),
     }
-    own = {"sd9", "sd4", "depth", "strict", "x4"}
+    own = {"sd9", "sd4", "depth", "strict", "x4", "style"}
 
     def pipeline(id: str, task: str, painter: str, **options: Any) -> PipelineCard:
         roles = {"diffusion": painter, "matte": "u2netp"} | ({"engine": "mitsuba"} if "start" in options else {})
@@ -85,6 +96,8 @@ def studio(weights: Path, weights_folder: Path, tmp_path: Path) -> Studio:
         pipeline("scene-set", "scene", "sd9", start="set", strength=0.7, samples=1),
         with_model(pipeline("guided", "scene", "sd9", start="set", strength=0.9, samples=1), control="depth"),
         with_model(pipeline("checked", "scene", "sd9"), safety="strict"),
+        with_model(pipeline("styled", "scene", "sd9", lora_scales={"lora": 0.5}), lora="style"),
+        with_model(pipeline("expand-styled", "expand", "sd9", strength=0.9), lora="style"),
         pipeline("expand", "expand", "sd9", strength=0.9),
         pipeline("expand4", "expand", "sd4", strength=0.9),
         PipelineCard(
@@ -190,6 +203,20 @@ def test_a_photo_is_expanded_and_stays_exact(studio: Studio, job: Callable[..., 
     sides = [step.fraction for step in progress if step.phase == "extend"]
     assert sides == sorted(sides)
     assert len(set(sides)) == 5  # the start and four sides: between them it can be cancelled
+
+
+def test_a_job_wears_the_lora_of_its_pipeline_and_the_record_says_so(studio: Studio, job: Callable[..., Job]) -> None:
+    size = {"width": 400, "height": 320}
+    jobs = [job("scene", name, scene="marble", **size) for name in ("scene", "styled")]
+    jobs += [job("expand", name, width=800, height=640) for name in ("expand", "expand-styled")]
+    results, _ = studio(*jobs)
+    assert {result.error for result in results.values()} == {""}
+    assert [results[one.id].model for one in jobs] == ["u2netp+sd9", "u2netp+style+sd9"] * 2
+    scales = [results[one.id].details.get("loras") for one in jobs]
+    assert scales == [None, {"style": 0.5}, None, {"style": 1.0}]
+    pictures = [decode(Path(one.target)).pixels.astype(int) for one in jobs]
+    assert np.abs(pictures[0] - pictures[1]).max() > 1
+    assert np.abs(pictures[2] - pictures[3]).max() > 1
 
 
 def test_a_photo_that_fills_its_canvas_needs_no_painting(

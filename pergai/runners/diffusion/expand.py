@@ -64,13 +64,14 @@ async def run(job: Job, desk: Desk, options: Options) -> Outcome:
     large, net = await enlarge(desk, painted.pixels, plan.canvas, mask > 0)
     desk.progress(0.9, "composite")
     pixels = await desk.cpu(canvas.join, start, large, plan.rows, plan.columns)
+    loras = [lora for lora, _ in request.loras]
     where = np.zeros(plan.canvas, bool)
     where[plan.rows, plan.columns] = True
     top, left = plan.offset
     return Outcome(
         pixels=pixels,
         reference=Reference(pixels=start, where=where),
-        model="+".join(name for name in (models[MATTE], models[PAINTER], net) if name),
+        model="+".join(name for name in (models[MATTE], *loras, models[PAINTER], net) if name),
         ai_made="algorithmic",
         notes=(*notes, *painted.notes),
         words=phrases(params.prompt),

@@ -31,11 +31,13 @@ class GenericModel:
 
     @torch.inference_mode()
     def run(self, payloads: Sequence[Request]) -> list[Painted]:
-        """Raises MemoryError, or JobError when the picture came out empty."""
+        """Raises MemoryError, or JobError when a request asks for what only the step engine has or its picture is empty."""
         with translated():
             return [self._paint(request) for request in payloads]
 
     def _paint(self, request: Request) -> Painted:
+        if request.loras or request.control is not None or request.deep_cache > 1 or request.gate < 1:
+            raise JobError("a model that runs through its own pipeline takes no LoRA, ControlNet, deep_cache or gate")
         height, width = request.image.shape[:2]
         steps = max(1, round(request.steps * request.strength))
 
