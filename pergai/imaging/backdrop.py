@@ -13,7 +13,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from pergai.imaging.foreground import enlarge, reduce, spread
-from pergai.imaging.outline import net_inside
+from pergai.imaging.outline import net_inside, net_pixel
 from pergai.imaging.picture import FloatPlane
 from pergai.imaging.planes import Colours, largest, smallest
 
@@ -43,6 +43,9 @@ _HOLE_FRAME = 0.08
 
 _LEAK = 2.5
 """Half the width in pixels of the gaps in a hole's outline that are closed."""
+
+_FILLED = 4.0
+"""Half the width, in the net's pixels, from which on what it has filled of an open gap is no part of the product."""
 
 _DARKEST_SHADOW = 0.35
 
@@ -150,7 +153,13 @@ def _grow_ground(image: Colours, model: Colours, noise: float, mask: FloatPlane)
     reached = ndimage.binary_propagation(outside & (mask < 0.1), mask=outside | (shadow & (mask < 0.5)))
     # In a dent that the net is not sure of, a white backdrop may be a mere highlight of the product.
     reached |= like & (mask < 0.5) & ~(_dents(mask, 0.5) & (smallest(model) > _WHITE) & (mask > 0.1))
-    holes = _holes((like | (shadow & (level > 0.6))) & ~reached, like, off, noise, mask, model)
+    candidates = like | (shadow & (level > 0.6))
+    holes = _holes(candidates & ~reached, like, off, noise, mask, model)
+    # A gap that the net has half filled is judged with its open half. What is thin of the rest is metal, a mirror of the ground.
+    within = ndimage.binary_fill_holes(mask > 0.5)
+    filled = _holes(candidates & within, like, off, noise, mask, model) & ~reached
+    wide = ndimage.distance_transform_edt(filled) > _FILLED * net_pixel(mask)
+    holes |= ndimage.binary_propagation(wide, mask=filled)
     return np.asarray(reached | holes), holes
 
 

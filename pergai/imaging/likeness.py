@@ -40,6 +40,9 @@ _ONE_HUE, _ANOTHER = 0.04, 0.12
 _DARKEST = 0.02
 """Colours darker than this (0-√3) have no hue."""
 
+_BESIDE = 5
+"""Side in pixels of the square round a pixel that must have the background's colours too: an edge is no wider."""
+
 _WEIGHT = 2
 _FLOOR = 0.02
 """Neither the net nor the colours are surer than this."""
@@ -82,6 +85,16 @@ def by_likeness(alpha: FloatPlane, like: FloatPlane) -> FloatPlane:
     contra = (1.0 + _FLOOR - alpha) * (1.0 + _FLOOR - like) ** _WEIGHT
     believed = pro / (pro + contra)
     return np.asarray(np.clip((believed - _FLOOR) / (1.0 - 2.0 * _FLOOR), 0.0, 1.0), dtype=np.float32)
+
+
+def bare(side: FloatPlane) -> FloatPlane:
+    """0-1: how surely a pixel and those beside it show the background alone, by `Likeness.side`.
+
+    A mixture's distances from its two colours are as its shares; `side` compares their squares.
+    """
+    product, background = np.sqrt(side), np.sqrt(1.0 - side)
+    share = ndimage.uniform_filter(product / (product + background), _BESIDE)
+    return np.asarray(np.clip(1.0 - 2.0 * share, 0.0, 1.0), dtype=np.float32)
 
 
 def _drawn(pixels: _Indices) -> _Indices:

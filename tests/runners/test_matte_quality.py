@@ -256,7 +256,7 @@ def test_the_shaded_foot_of_a_white_mug_is_as_grey_as_its_ground_and_stays(net: 
 def test_on_a_texture_no_haze_is_kept_away_from_the_product(net: segment.Segmenter, photos: dict[str, RGB]) -> None:
     alpha = matte_of(net, photos["coffee"]).alpha
     away = ~ndimage.binary_dilation(alpha > 127, iterations=3)
-    assert (alpha[away] > 8).sum() < 100
+    assert (alpha[away] > 8).sum() < 80
 
 
 def test_a_highlight_as_bright_as_a_white_ground_stays_where_the_net_doubts_it() -> None:
@@ -297,6 +297,20 @@ def test_a_grey_ring_on_white_is_no_shadow_and_its_hole_is_clear_where_the_net_h
     alpha = refine(photo, (far < 180).astype(np.float32)).alpha
     assert alpha[hole & (far < 145)].max() < 8
     assert (alpha[ring & (np.abs(y - 250) > 6) & (far > 155) & (far < 175)] > 247).all()
+
+
+def test_a_gap_that_the_net_has_half_filled_is_a_hole() -> None:
+    side = 640
+    y, x = np.mgrid[:side, :side]
+    far = np.hypot(x - side / 2, y - side / 2)
+    wires = (far < 180) & (far >= 168) | (np.abs(x - side / 2) < 4) & (far < 180)
+    filled = (np.abs(x - 280) < 40) & (np.abs(y - 330) < 70)
+    photo = np.full((side, side, 3), (224, 158, 152), dtype=np.uint8)
+    photo[wires] = (120, 105, 108)
+    mask = ndimage.gaussian_filter(np.where(filled, np.float32(0.97), wires).astype(np.float32), 1.5)
+    alpha = refine(photo, mask).alpha
+    assert alpha[ndimage.binary_erosion((far < 168) & ~wires, iterations=4)].max() < 8
+    assert (alpha[ndimage.binary_erosion(wires)] > 230).mean() > 0.99
 
 
 def test_a_dent_of_the_nets_outline_is_product_where_it_has_the_products_vivid_colour() -> None:
