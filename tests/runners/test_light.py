@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from scipy import ndimage
 
@@ -41,13 +42,17 @@ def take(tmp_path_factory: pytest.TempPathFactory) -> model.Take:
     )
 
 
+def undenoised(mi: Any, take: model.Take) -> npt.NDArray[np.float32]:
+    return model._light(mi, take, model._lit(mi, take, {}))
+
+
 def noise(take: model.Take) -> float:
     """Of light before it is denoised: between pictures that differ in nothing else, against their level."""
     import mitsuba as mi
 
     renderer = real_model(model.load, "mitsuba")
     mi.set_variant(model.VARIANTS[renderer.variant])
-    looks = np.stack([model._light(mi, replace(take, seed=seed)) for seed in range(4)])
+    looks = np.stack([undenoised(mi, replace(take, seed=seed)) for seed in range(4)])
     return float(looks.std(axis=0).mean() / looks.mean())
 
 
@@ -94,9 +99,9 @@ def test_relief_tilts_the_normals_as_it_does_in_the_light(cloth: model.Take) -> 
     towards = np.array([0.48, -0.36, 0.8])
     sun = {"type": "directional", "direction": (-towards).tolist(), "irradiance": {"type": "rgb", "value": [np.pi] * 3}}
     shone = replace(cloth, solids=((mesh, surface),), emitters=(sun,), samples=256, depth=2)
-    cosine = model._light(mi, shone)[..., 0] / 0.5
+    cosine = undenoised(mi, shone)[..., 0] / 0.5
     assert in_relief(cloth.solids)
-    scene = coloured(mi, cloth.view, 0.0, cloth.solids, relief=True)
+    scene = coloured(mi, cloth.view, 0.0, cloth.solids, {}, relief=True)
     _, normals = mean_colour_and_relief(mi, scene, 256, cloth.seed, mi.load_dict(sensor(mi, cloth.view, 0.0)))
     assert cosine.std() > 0.1
     assert np.corrcoef((normals @ towards).ravel(), cosine.ravel())[0, 1] > 0.98
@@ -167,7 +172,7 @@ def test_a_flat_relief_is_lit_also_where_its_texture_runs_straight_up(take: mode
     wall = geometry.sheet(np.stack([x, np.zeros_like(x), z], axis=-1), np.stack([z, x], axis=-1))
     height = {"type": "bitmap", "raw": True, "bitmap": Texture(np.zeros((8, 8), np.float32), raw=True)}
     relief = {"type": "bumpmap", "arbitrary": height, "scale": 1.0, "bsdf": {"type": "principled"}}
-    lit = model._light(mi, replace(take, solids=((wall, Surface(relief, period=1.0)),)))
+    lit = undenoised(mi, replace(take, solids=((wall, Surface(relief, period=1.0)),)))
     assert np.isfinite(lit).all()
     assert lit.min() > 0
 
@@ -178,7 +183,7 @@ def test_a_texture_without_relief_lies_exactly_as_it_should(take: model.Take) ->
 
     mi.set_variant(model.VARIANTS[real_model(model.load, "mitsuba").variant])
     wall = geometry.ground((0, 80), (0, 30))
-    scene = translate.lit(mi, take.view, 0.0, ((wall, Surface({"type": "diffuse"}, period=80.0)),), (KEY,))
+    scene = translate.lit(mi, take.view, 0.0, ((wall, Surface({"type": "diffuse"}, period=80.0)),), (KEY,), {})
     found = np.array(mi.traverse(scene)["solid0.vertex_texcoords"]).reshape(-1, 2)
     assert np.allclose(found, wall.uv / 80, atol=1e-6)
 

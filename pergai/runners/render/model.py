@@ -26,7 +26,7 @@ from pergai.runners.render import catalogue
 from pergai.runners.render.camera import View
 from pergai.runners.render.denoise import Guide, denoise, without_fireflies
 from pergai.runners.render.trace import mean_colour, mean_colour_and_relief, mean_light
-from pergai.runners.render.translate import Solid, coloured, in_relief, lit, sensor
+from pergai.runners.render.translate import Made, Solid, coloured, in_relief, lit, sensor
 
 log = logging.getLogger(__name__)
 
@@ -150,18 +150,23 @@ class Renderer:
         return self._contrast(mi, payload) if isinstance(payload, Contrast) else self._survey(mi, payload)
 
     def _expose(self, mi: Any, take: Take) -> Light:
-        guide = self._guide(mi, take)
-        detail = None if take.detail is None else _detail(mi, take, take.detail)
-        return Light(self._exposed(mi, take, guide), guide.albedo, detail)
+        guide, detail, noisy = self._looked(mi, take)
+        return Light(self._clean(take, noisy, guide), guide.albedo, detail)
 
-    def _exposed(self, mi: Any, take: Take, guide: Guide, scene: Any = None) -> Floats:
+    def _looked(self, mi: Any, take: Take) -> tuple[Guide, Floats | None, Floats]:
+        """All that is seen of a set, whose memory goes when this returns."""
+        made: Made = {}
+        guide = self._guide(mi, take, made)
+        detail = None if take.detail is None else _detail(mi, take, take.detail, made)
+        return guide, detail, _light(mi, take, _lit(mi, take, made))
+
+    def _clean(self, take: Take, noisy: Floats, guide: Guide) -> Floats:
         """Linear light without its noise."""
-        noisy = without_fireflies(_light(mi, take, scene))
-        return denoise(noisy, guide, blurred=take.aperture >= self.blurred)
+        return denoise(without_fireflies(noisy), guide, blurred=take.aperture >= self.blurred)
 
-    def _guide(self, mi: Any, take: Take) -> Guide:
+    def _guide(self, mi: Any, take: Take, made: Made) -> Guide:
         relief = self.variant != "scalar" and in_relief(take.solids)
-        scene = coloured(mi, take.view, take.aperture, take.solids, relief=relief)
+        scene = coloured(mi, take.view, take.aperture, take.solids, made, relief=relief)
         if not relief:
             return Guide(_colours(mi, scene, take.view, take.aperture, self.guide_samples, take.seed, take.unseen))
         camera = mi.load_dict(sensor(mi, take.view, take.aperture))
@@ -172,16 +177,17 @@ class Renderer:
         few = max(1, round(contrast.take.samples * CONTRAST_SAMPLES))
         empty = self._empty(mi, contrast, few)
         take = contrast.take
-        scene = lit(mi, take.view, take.aperture, take.solids, take.emitters)
+        made: Made = {}
+        scene = _lit(mi, take, made)
         # All of it: another number of paths would be other paths than those of the empty set.
         light = without_fireflies(_light(mi, replace(take, samples=few, unseen=None), scene))
         colour, box = catalogue.added(empty, light, contrast.hidden)
         if box.width and box.height:
             window = _window(take, box)
             guide = empty.guide.within(box, contrast.hidden)
-            colour = catalogue.set_in(colour, box, self._exposed(mi, window, guide, scene))
+            colour = catalogue.set_in(colour, box, self._clean(window, _light(mi, window, scene), guide))
         bare = contrast.bare
-        return Light(colour, empty.guide.albedo, None if bare.detail is None else _detail(mi, bare, bare.detail))
+        return Light(colour, empty.guide.albedo, None if bare.detail is None else _detail(mi, bare, bare.detail, made))
 
     def _empty(self, mi: Any, contrast: Contrast, few: int) -> catalogue.Empty:
         bare = replace(contrast.bare, detail=None)
@@ -189,15 +195,17 @@ class Renderer:
         key = catalogue.fingerprint(catalogue.VERSION, *how, bare)
         if (kept := catalogue.read(contrast.folder, key)) is not None:
             return kept
-        guide = self._guide(mi, bare)
-        colour = self._exposed(mi, replace(bare, samples=bare.samples * EMPTY_SAMPLES), guide)
-        first = without_fireflies(_light(mi, replace(bare, samples=few)))
-        empty = catalogue.Empty(colour, first, guide)
+        made: Made = {}
+        guide, scene = self._guide(mi, bare, made), _lit(mi, bare, made)
+        first = without_fireflies(_light(mi, replace(bare, samples=few), scene))
+        noisy = _light(mi, replace(bare, samples=bare.samples * EMPTY_SAMPLES), scene)
+        del scene, made
+        empty = catalogue.Empty(self._clean(bare, noisy, guide), first, guide)
         catalogue.keep(contrast.folder, key, empty)
         return empty
 
     def _survey(self, mi: Any, survey: Survey) -> Geometry:
-        scene = coloured(mi, survey.view, 0.0, survey.solids)
+        scene = coloured(mi, survey.view, 0.0, survey.solids, {})
         albedo = _colours(mi, scene, survey.view, 0.0, self.guide_samples, survey.seed)
         return Geometry(*_shape(mi, scene, survey), albedo)
 
@@ -216,8 +224,12 @@ def _window(take: Take, box: Box) -> Take:
     return replace(take, view=take.view.cropped(box.left, box.top, box.width, box.height), unseen=unseen)
 
 
-def _detail(mi: Any, take: Take, view: View) -> Floats:
-    scene = coloured(mi, view, 0.0, take.solids)
+def _lit(mi: Any, take: Take, made: Made) -> Any:
+    return lit(mi, take.view, take.aperture, take.solids, take.emitters, made)
+
+
+def _detail(mi: Any, take: Take, view: View, made: Made) -> Floats:
+    scene = coloured(mi, view, 0.0, take.solids, made)
     unseen = take.unseen
     if unseen is not None:
         rows, columns = np.arange(view.height) * len(unseen), np.arange(view.width) * unseen.shape[1]
@@ -225,10 +237,8 @@ def _detail(mi: Any, take: Take, view: View) -> Floats:
     return _colours(mi, scene, view, 0.0, DETAIL_SAMPLES, take.seed, unseen)
 
 
-def _light(mi: Any, take: Take, scene: Any = None) -> Floats:
-    """Linear light with its noise, of a set that is lit already or else for this only: its memory goes when this returns."""
-    if scene is None:
-        scene = lit(mi, take.view, take.aperture, take.solids, take.emitters)
+def _light(mi: Any, take: Take, scene: Any) -> Floats:
+    """Linear light with its noise, of a lit set."""
     camera = mi.load_dict(sensor(mi, take.view, take.aperture))
     colour = mean_light(mi, scene, take.depth, take.samples, take.seed, camera, take.unseen)
     if not np.isfinite(colour).any():

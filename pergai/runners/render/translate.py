@@ -16,6 +16,9 @@ from pergai.runners.render.materials import Surface, Texture
 
 Floats = npt.NDArray[np.float32]
 Solid = tuple[Mesh, Surface]
+Made = dict[int, tuple[Any, Any]]
+"""Textures and surfaces that Mitsuba has already, with their descriptions, by the identity of these: the same set as it is lit
+and as it is coloured has the same textures, and a floor of several pieces one surface."""
 
 METALS = {"Au": (1.0, 0.77, 0.34), "Cu": (0.95, 0.64, 0.54), "Cr": (0.55, 0.56, 0.56)}
 """What share of red, green and blue light each metal mirrors (normal incidence, linear)."""
@@ -41,7 +44,12 @@ STEEP = 0.2
 
 
 def lit(
-    mi: Any, view: View, aperture: float, solids: tuple[Solid, ...], emitters: tuple[Mapping[str, Any], ...]
+    mi: Any,
+    view: View,
+    aperture: float,
+    solids: tuple[Solid, ...],
+    emitters: tuple[Mapping[str, Any], ...],
+    made: Made,
 ) -> Any:
     """The set under its lamps. `aperture` is the radius of the lens in units.
 
@@ -56,7 +64,7 @@ def lit(
         if surface.glow is not None:
             glow = {"type": "rgb", "value": list(surface.glow)}
             shine = {"radiance": glow, "sampling_weight": least + _power(mesh, surface)}
-        scene[f"solid{i}"] = _mesh(mi, f"solid{i}", mesh, surface, _real(mi, surface.bsdf), shine)
+        scene[f"solid{i}"] = _mesh(mi, f"solid{i}", mesh, surface, _once(mi, surface.bsdf, made), shine)
     for i, emitter in reversed(tuple(enumerate(emitters))):
         scene[f"emitter{i}"] = _lamp(mi, _real(mi, _weighed(emitter, least + _weight(emitter))))
     return mi.load_dict(scene)
@@ -94,7 +102,9 @@ def _weighed(emitter: Mapping[str, Any], weight: float) -> dict[str, Any]:
     return {**emitter, "sampling_weight": weight}
 
 
-def coloured(mi: Any, view: View, aperture: float, solids: tuple[Solid, ...], *, relief: bool = False) -> Any:
+def coloured(
+    mi: Any, view: View, aperture: float, solids: tuple[Solid, ...], made: Made, *, relief: bool = False
+) -> Any:
     """The set with every surface shining evenly in its own colour: what the camera sees of it is the albedo, in one step of a
     path. (Mitsuba's own `albedo` AOV costs four times as much, and is black for metals.)
 
@@ -102,14 +112,15 @@ def coloured(mi: Any, view: View, aperture: float, solids: tuple[Solid, ...], *,
     Mitsuba's `bumpmap` tilts them.
     """
     scene: dict[str, Any] = {"type": "scene", "sensor": sensor(mi, view, aperture)}
+    plain = mi.load_dict({"type": "diffuse"})
     known = {id(surface): surface for _, surface in solids}  # a floor of several pieces has one
-    normals = {name: _real(mi, _normals(surface)) for name, surface in known.items()} if relief else {}
+    normals = {name: mi.load_dict(_real(mi, _normals(surface))) for name, surface in known.items()} if relief else {}
     for i, (mesh, surface) in enumerate(solids):
         shown = _facing(mesh, np.asarray(view.origin))
-        shine = {"radiance": _real(mi, _colour(surface.bsdf))}
-        scene[f"solid{i}"] = _mesh(mi, f"solid{i}", shown, surface, {"type": "diffuse"}, shine)
+        shine = {"radiance": _real(mi, _colour(surface.bsdf), made)}
+        scene[f"solid{i}"] = _mesh(mi, f"solid{i}", shown, surface, plain, shine)
         if relief:
-            scene[f"solid{i}"].add_texture_attribute(RELIEF, mi.load_dict(normals[id(surface)]))
+            scene[f"solid{i}"].add_texture_attribute(RELIEF, normals[id(surface)])
     return mi.load_dict(scene)
 
 
@@ -204,9 +215,9 @@ def sensor(mi: Any, view: View, aperture: float) -> dict[str, Any]:
     return camera
 
 
-def _mesh(mi: Any, name: str, mesh: Mesh, surface: Surface, bsdf: dict[str, Any], shine: Any) -> Any:
+def _mesh(mi: Any, name: str, mesh: Mesh, surface: Surface, bsdf: Any, shine: Any) -> Any:
     properties = mi.Properties()
-    properties["bsdf"] = mi.load_dict(bsdf)
+    properties["bsdf"] = bsdf
     if shine is not None:
         properties["emitter"] = mi.load_dict({"type": "area", **shine})
     smooth = mesh.normals is not None
@@ -243,7 +254,14 @@ def _texture_space(mesh: Mesh, surface: Surface) -> Floats:
     return np.asarray(mesh.uv @ rotation.T / surface.period + np.asarray(surface.offset), np.float32)
 
 
-def _real(mi: Any, node: Any) -> Any:
+def _once(mi: Any, node: Mapping[str, Any], made: Made) -> Any:
+    """What a description describes, made no second time."""
+    if id(node) not in made:
+        made[id(node)] = (node, mi.load_dict({key: _real(mi, value, made) for key, value in node.items()}))
+    return made[id(node)][1]
+
+
+def _real(mi: Any, node: Any, made: Made | None = None) -> Any:
     """A description with its textures and transforms made real."""
     if isinstance(node, Texture):
         array = node.array if node.array.ndim == 3 else node.array[..., None]
@@ -251,7 +269,9 @@ def _real(mi: Any, node: Any) -> Any:
         bitmap.set_srgb_gamma(not node.raw)
         return bitmap
     if isinstance(node, Mapping):
-        return {key: _real(mi, value) for key, value in node.items()}
+        if made is not None and isinstance(node.get("bitmap"), Texture):
+            return _once(mi, node, made)
+        return {key: _real(mi, value, made) for key, value in node.items()}
     if isinstance(node, tuple) and node and node[0] == "facing":
         _, origin, target, (width, height) = node
         up = (
