@@ -18,7 +18,8 @@ import numpy as np
 
 from benchmarks import results_file
 from benchmarks.render import product, spent
-from benchmarks.render_quality import compared, true_light, windows
+from benchmarks.render_quality import compared, hardest, windows
+from benchmarks.render_truth import true_light
 from pergai.cards.catalogue import load_catalogue
 from pergai.engine.core import SceneParams
 from pergai.runners.render import model, shoot
@@ -56,8 +57,8 @@ def measure(scene: str, engine: model.Renderer, size: int, cache: Path) -> dict[
 
     def judged(payload: model.Take | model.Contrast) -> dict[str, Any]:
         light, seconds = timed(engine, payload)
-        truth = shoot.finish(plan, true_light(engine, plan.take, light, where, cache)).pixels
-        return {"cpuSeconds": seconds, **compared(shoot.finish(plan, light).pixels, truth, outside, where)}
+        truth = shoot.finish(plan, true_light(engine, plan.take, light, where.values(), cache)).pixels
+        return {"cpuSeconds": seconds, **hardest(compared(shoot.finish(plan, light).pixels, truth, outside), where)}
 
     found: dict[str, Any] = {"shared": judged(shared), "alone": {}}
     for samples in (plan.take.samples * factor for factor in (1, 1.5, 2, 3, 4, 8)):

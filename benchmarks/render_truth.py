@@ -1,0 +1,107 @@
+"""What a picture of a rendered set would be without any noise, in windows of it: 2,048 undenoised paths a pixel.
+
+What is true is kept under the cache by what decides about it, so that another way to the same picture is judged in seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pergai.runners.render import catalogue, model
+from pergai.runners.render.translate import lit, sensor
+
+SAMPLES = 2048
+AT_ONCE = 64
+"""Paths a pixel in one pass; a square, or the sampler takes more."""
+SIDE = 48
+"""Pixels of a window's side."""
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A square of the picture, `SIDE` pixels wide."""
+
+    left: int
+    top: int
+
+    def pixels(self, rim: int = 0) -> tuple[slice, slice]:
+        return np.s_[self.top + rim : self.top + SIDE - rim, self.left + rim : self.left + SIDE - rim]
+
+
+def tiles(height: int, width: int) -> list[Window]:
+    """All of the picture, but less than a tile at its right and lower border."""
+    return [Window(left, top) for top in range(0, height - SIDE + 1, SIDE) for left in range(0, width - SIDE + 1, SIDE)]
+
+
+def true_light(
+    engine: model.Renderer, take: model.Take, light: model.Light, where: Iterable[Window], cache: Path
+) -> model.Light:
+    """A picture's light with what is true in the windows, so that it is developed like the picture."""
+    kept = {window: _path(take, window, cache) for window in where}
+    if missing := [window for window, path in kept.items() if not path.exists()]:
+        for window, true in zip(missing, _traced(engine, take, missing), strict=True):
+            kept[window].parent.mkdir(parents=True, exist_ok=True)
+            np.save(kept[window], true)
+    colour = light.colour.copy()
+    for window, path in kept.items():
+        colour[window.pixels()] = np.load(path)
+    return replace(light, colour=colour)
+
+
+def _path(take: model.Take, window: Window, cache: Path) -> Path:
+    import mitsuba as mi
+
+    take = replace(take, view=take.view.cropped(window.left, window.top, SIDE, SIDE), samples=0, unseen=None)
+    key = catalogue.fingerprint(mi.__version__, catalogue.VERSION, SAMPLES, take)
+    return cache / "references" / f"{key}.npy"
+
+
+def _traced(engine: model.Renderer, take: model.Take, windows: list[Window]) -> list[np.ndarray]:
+    """Linear light (SIDE, SIDE, 3) of each. All windows of a picture in one kernel: to compile one for each would take longer
+    than the paths do."""
+    import mitsuba as mi
+
+    mi.set_variant(model.VARIANTS[engine.variant])
+    scene = lit(mi, take.view, take.aperture, take.solids, take.emitters, {})
+    path = mi.load_dict({"type": "path", "max_depth": take.depth, "rr_depth": 4})
+    if engine.variant == "scalar":
+        return [_rendered(mi, scene, path, take, window) for window in windows]
+    import drjit as dr
+
+    y, x = np.stack([_places(window) for window in windows], axis=1)
+    corner = mi.Point2f(*(mi.Float(np.repeat(at.ravel(), AT_ONCE).astype(np.float32)) for at in (x, y)))
+    lanes, size = x.size * AT_ONCE, mi.Vector2f(take.view.width, take.view.height)
+    camera = mi.load_dict(sensor(mi, take.view, take.aperture))
+    sampler = camera.sampler().clone()
+    sampler.set_sample_count(AT_ONCE)
+    sampler.set_samples_per_wavefront(AT_ONCE)
+    total = np.zeros((3, x.size))
+    for number in range(SAMPLES // AT_ONCE):
+        sampler.seed(900_000_000 + number * 1_000_003, lanes)
+        at = (corner + sampler.next_2d()) / size
+        lens = sampler.next_2d() if camera.needs_aperture_sample() else mi.Point2f(0.5)
+        ray, weight = camera.sample_ray_differential(0.0, 0.0, at, lens)
+        found = weight * path.sample(scene, sampler, ray)[0]
+        dr.eval(found)
+        total += [np.asarray(plane).reshape(-1, AT_ONCE).mean(axis=-1) for plane in found]
+    mean = (total / (SAMPLES // AT_ONCE)).astype(np.float32)
+    return list(np.moveaxis(mean, 0, -1).reshape(len(windows), SIDE, SIDE, 3))
+
+
+def _places(window: Window) -> np.ndarray:
+    """Row and column of each pixel, (2, SIDE, SIDE)."""
+    return np.mgrid[window.top : window.top + SIDE, window.left : window.left + SIDE]
+
+
+def _rendered(mi: Any, scene: Any, path: Any, take: model.Take, window: Window) -> np.ndarray:
+    camera = mi.load_dict(sensor(mi, take.view.cropped(window.left, window.top, SIDE, SIDE), take.aperture))
+    total = np.zeros((SIDE, SIDE, 3))
+    for number in range(SAMPLES // AT_ONCE):
+        found = mi.render(scene, sensor=camera, integrator=path, spp=AT_ONCE, seed=900_000_000 + number * 1_000_003)
+        total += np.array(found)[..., :3]
+    return (total / (SAMPLES // AT_ONCE)).astype(np.float32)
