@@ -254,6 +254,19 @@ def test_a_stone_is_one_closed_skin_on_which_no_lines_meet(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(8))
+def test_a_shaving_is_rolled_up_and_lies_on_the_bench(seed: int) -> None:
+    curl = props.build(Prop(kind="shavings", size=(0.07, 0.075)), np.random.default_rng(seed))
+    sound(curl)
+    x, y, z = curl.vertices.T
+    along, across = curl.uv.T
+    assert z.min() == pytest.approx(0, abs=1e-6)
+    assert max(np.ptp(y), np.ptp(z)) < 2.5 * 0.07
+    assert np.ptp(along) > 1.3 * np.pi * 0.07, "longer than what it covers"
+    assert np.ptp(across) < 0.075 * 1.2 + 1e-6
+    assert np.ptp(x) < 4 * np.ptp(across)
+
+
+@pytest.mark.parametrize("seed", range(8))
 def test_stones_lie_beside_each_other(seed: int) -> None:
     stones = Prop(kind="stones", size=(0.1, 0.6), count=6, spread=(0.8, 0.5), clear=0.3)
     mesh = props.build(stones, np.random.default_rng(seed))

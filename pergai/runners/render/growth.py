@@ -1,4 +1,4 @@
-"""Meshes of what is grown, worn or frozen: leaves, pumpkins, pebbles, ice. Lengths and uv as in `geometry`."""
+"""Meshes of what is grown, worn or frozen: leaves, pumpkins, shavings, stones, ice. Lengths and uv as in `geometry`."""
 
 from __future__ import annotations
 
@@ -103,6 +103,21 @@ def _evenly_round(count: int) -> tuple[npt.NDArray[np.float64], Faces]:
     inwards = (np.cross(b - a, c - a) * hull.equations[:, :3]).sum(axis=1) < 0
     faces = np.where(inwards[:, None], hull.simplices[:, ::-1], hull.simplices)
     return direction, faces.astype(np.uint32)
+
+
+def shaving(radius: float, width: float, random: np.random.Generator) -> Mesh:
+    """A curl that a plane took off a board, lying on z = 0 with its axis along x: rolled up ever more tightly towards one end,
+    drawn out along its axis, a little conical, narrow where the plane began and ended. uv run along it and across."""
+    turns, slant = random.uniform(0.9, 2.2), random.uniform(-0.2, 0.2)
+    drawn = random.choice([-1, 1]) * random.uniform(0.3, 2.6)
+    t, s = np.linspace(0, 1, 64)[:, None], np.linspace(-1, 1, 5)[None]
+    angle = 2 * np.pi * turns * t + random.uniform(0, 6)
+    r = radius * (1 - 0.55 * t) * (1 + slant * s)
+    half = width / 2 * np.clip(7 * np.minimum(t, 1.02 - t), 0.1, 1) ** 0.5
+    x, y, z = np.broadcast_arrays(half * s + drawn * width * t, r * np.cos(angle), r * np.sin(angle))
+    points = np.stack([x, y, z - z.min()], -1)
+    uv = np.stack(np.broadcast_arrays(2 * np.pi * turns * radius * t * (1 - 0.3 * t), half * s), -1)
+    return sheet(points.astype(np.float32), uv.astype(np.float32))
 
 
 def bean(length: float, random: np.random.Generator) -> Mesh:

@@ -286,6 +286,11 @@ def _bean(prop: Prop, random: Random) -> Mesh:
     return growth.bean(prop.size[0], random)
 
 
+def _shaving(prop: Prop, random: Random) -> Mesh:
+    radius, width = _size(prop, 1, 0.9)[:2]
+    return growth.shaving(radius, width * float(random.uniform(0.6, 1.2)), random)
+
+
 def _ice(prop: Prop, random: Random) -> Mesh:
     width, depth, height = _size(prop, 1, 0.95, 0.85)[:3]
     return growth.ice(width, depth, height, random)
@@ -373,4 +378,5 @@ _MAKERS: dict[str, Maker] = {
     "gift": _gift, "ribbon": _ribbon, "tube": _tube, "wall": _wall, "book": _book, "cone": _cone, "berries": _berries,
     "maple": _maple, "pumpkin": _pumpkin, "stem": _stem, "slice": _slice, "beans": _bean, "ice": _ice, "vase": _vase,
     "bowl": _bowl, "flame": _flame, "bough": _bough, "blossom": _blossom, "lawn": _lawn, "strand": _strand,
+    "shavings": _shaving,
 }  # fmt: skip

@@ -88,7 +88,7 @@ class Prop(Finish, frozen=True, kw_only=True):
         "sphere", "block", "cylinder", "arch", "panel", "disc", "ring", "slab", "stairs", "column", "leaves", "petals",
         "stones", "branch", "plant", "grass", "fir", "flakes", "gift", "ribbon", "tube", "wall", "book", "cone",
         "berries", "maple", "pumpkin", "stem", "slice", "beans", "ice", "vase", "bowl", "flame", "bough", "blossom", "lawn",
-        "shingle", "strand",
+        "shingle", "strand", "shavings",
     ]  # fmt: skip
     at: tuple[float, float] = (0.0, 0.0)
     """Centre on the floor (x, y)."""
