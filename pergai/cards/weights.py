@@ -121,6 +121,18 @@ def status(card: ModelCard, folder: Path) -> Status:
     return "damaged" if wrong else "present"
 
 
+def edition(card: ModelCard, folder: Path) -> dict[str, str]:
+    """Which bytes stand behind the card's name, for the record of what is made with them: the `revision` that it pins on a
+    hub, and a `sha256` over the names and hashes of the files as they were verified. What nobody has looked at since it
+    changed has none: nothing is hashed here."""
+    found = {"revision": card.source.revision} if isinstance(card.source, HubSource) else {}
+    stamp = _read_stamp(folder)
+    if stamp and all((folder / name).is_file() and _unchanged(folder / name, seen) for name, seen in stamp.items()):
+        lines = "".join(f"{stamp[name].sha256}  {name}\n" for name in sorted(stamp))
+        found["sha256"] = hashlib.sha256(lines.encode()).hexdigest()
+    return found
+
+
 def unpinned(card: ModelCard) -> str:
     """What the card leaves open about the bytes it stands for, in words; "" when it names their hashes."""
     if card.files or isinstance(card.source, BuiltinSource):

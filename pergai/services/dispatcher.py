@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
@@ -24,7 +24,7 @@ from sqlalchemy import Row
 from pergai.db import queue
 from pergai.db.database import Database
 from pergai.db.refusals import passes
-from pergai.db.tables import Image, Status
+from pergai.db.tables import Generation, Image, Status
 from pergai.engine.client import EngineClient
 from pergai.engine.core import Job, Result
 from pergai.engine.wire import Beat, Ended, FromEngine, Hello, Loaded, Moved, Ran, Unloaded
@@ -309,6 +309,7 @@ class Dispatcher:
     async def _completed(self, row: Row[Any], result: Result, key: str) -> str:
         """The outcome; empty when the job had ended already."""
         async with self._database.write() as session:
+            first = await session.get(Generation, row.rerun_of) if row.rerun_of else None
             ended = await queue.finish(
                 session,
                 row.id,
@@ -317,7 +318,7 @@ class Dispatcher:
                 model=result.model,
                 width=result.width,
                 height=result.height,
-                report=_report(result),
+                report=_report(result, first.report if first else None),
             )
             if ended is not None:
                 session.add(
@@ -358,9 +359,10 @@ class Dispatcher:
         self._events.publish(Event(row.id, status, 1.0, status))
 
 
-def _report(result: Result) -> dict[str, Any]:
+def _report(result: Result, first: Mapping[str, Any] | None) -> dict[str, Any]:
+    """`first`: the report of the generation that this one repeats."""
     return {
-        "notes": list(result.notes),
+        "notes": [*result.notes, *_changes((first or {}).get("details", {}), result.details)],
         "words": list(result.words),
         "details": result.details,
         "fidelity": asdict(result.fidelity) if result.fidelity else None,
@@ -368,3 +370,13 @@ def _report(result: Result) -> dict[str, Any]:
         "bytes": result.bytes,
         "sha256": result.sha256,
     }
+
+
+def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    """Notes of a rerun, `weights_changed:ID`: models whose revision, bytes or precision are known to be others than then."""
+    known, now = before.get("weights", {}), after.get("weights", {})
+    return [
+        f"weights_changed:{name}"
+        for name in sorted(known.keys() & now.keys())
+        if any(known[name][what] != now[name][what] for what in known[name].keys() & now[name].keys())
+    ]

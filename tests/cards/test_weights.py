@@ -14,7 +14,7 @@ import pytest
 
 from pergai.cards.catalogue import load_catalogue
 from pergai.cards.structs import BuiltinSource, HubSource, ModelCard, Source, UrlSource, WeightFile, WheelSource
-from pergai.cards.weights import export_weights, folder_of, import_weights, pull, remove, status, verify
+from pergai.cards.weights import edition, export_weights, folder_of, import_weights, pull, remove, status, verify
 from pergai.errors import WeightsError
 
 CONTENT = bytes(range(256)) * 20_000
@@ -310,3 +310,27 @@ def test_every_packaged_card_names_hashes_or_at_least_a_commit() -> None:
         commit = isinstance(model.source, HubSource) and len(model.source.revision) == 40
         assert isinstance(model.source, BuiltinSource) or model.files or commit, model.id
         assert commit or all(file.sha256 or file.md5 for file in model.files), model.id
+
+
+def test_an_edition_names_the_bytes_as_they_were_verified_and_no_others(tmp_path: Path) -> None:
+    card = ModelCard(
+        id="m",
+        title="m",
+        family="lora",
+        licence="MIT",
+        memory_mib=1,
+        source=HubSource(repository="studio/m", revision="0123"),
+        files=(WeightFile(name="a.bin"), WeightFile(name="b.bin")),
+    )
+    folder = tmp_path / "m"
+    folder.mkdir()
+    for name in ("a.bin", "b.bin"):
+        (folder / name).write_bytes(name.encode())
+    assert edition(card, folder) == {"revision": "0123"}  # nobody has looked at them yet
+
+    assert status(card, folder) == "present"
+    listed = "".join(f"{hashlib.sha256(name.encode()).hexdigest()}  {name}\n" for name in ("a.bin", "b.bin"))
+    assert edition(card, folder) == {"revision": "0123", "sha256": hashlib.sha256(listed.encode()).hexdigest()}
+
+    (folder / "b.bin").write_bytes(b"something else")
+    assert edition(card, folder) == {"revision": "0123"}

@@ -19,7 +19,7 @@ family = "diffusers"
 licence = "MIT"
 memory_mib = 64
 source = { kind = "hub", repository = "nobody/nothing", revision = "none" }
-files = [{ name = "model_index.json" }]
+files = [{ name = "model_index.json" }, { name = "unet/diffusion_pytorch_model.safetensors" }]
 options = { max_batch = 4, deterministic = true }
 """,
     "pipelines/tiny.toml": """
@@ -44,8 +44,8 @@ COMPANY = 6
 
 
 @pytest.fixture(scope="module")
-def painter(tmp_path_factory: pytest.TempPathFactory, weights_folder: Path) -> Iterator[tuple[httpx.Client, str]]:
-    """A client of a server that paints, and a product in it."""
+def studio(tmp_path_factory: pytest.TempPathFactory, weights_folder: Path) -> Iterator[tuple[Server, Path]]:
+    """A server that paints, and where its weights lie."""
     weights = tmp_path_factory.mktemp("tiny")
     for folder in weights_folder.iterdir():
         if folder.is_dir():
@@ -58,7 +58,15 @@ def painter(tmp_path_factory: pytest.TempPathFactory, weights_folder: Path) -> I
     server = Server(weights=weights, config=home / "tiny.toml")
     for folder in ("models", "pipelines"):
         (server.home / folder).symlink_to(home / folder)
-    with server, server.client(server.create_key()) as client:
+    with server:
+        yield server, weights
+
+
+@pytest.fixture(scope="module")
+def painter(studio: tuple[Server, Path]) -> Iterator[tuple[httpx.Client, str]]:
+    """A client of it, and a product in it."""
+    server, _ = studio
+    with server.client(server.create_key()) as client:
         product = {"name": "Cup", "category": "drinks", "imagePath": "products/sample.png"}
         yield client, client.post("/products", json=product).json()["id"]
 
@@ -88,6 +96,31 @@ def test_with_fixed_batch_shapes_it_is_the_same_in_any_company(painter: tuple[ht
     assert picture(first) == picture(beside)
     for record in others:
         painter[0].post(f"/generations/{record['id']}/cancel")
+
+
+@pytest.mark.slow
+def test_the_record_names_the_weights_and_a_rerun_on_others_says_so(
+    studio: tuple[Server, Path], painter: tuple[httpx.Client, str], tmp_path: Path
+) -> None:
+    first = make(painter, "scene", 9)
+    assert again(painter, first)["notes"] == first["notes"]
+    server, weights = studio
+    folder = weights / "tiny"
+
+    server.sigterm()
+    folder.rename(tmp_path / "before")
+    other = tiny.build("sd9")
+    other.unet.conv_out.bias.data += 0.1
+    other.save_pretrained(folder)
+    server.restart()
+    second = again(painter, first)
+
+    before, after = (record["details"]["weights"]["tiny"] for record in (first, second))
+    assert before.keys() == {"revision", "sha256", "dtype"}
+    assert before["revision"] == "none" and before["dtype"] == "float32"
+    assert {**before, "sha256": after["sha256"]} == after != before
+    assert second["notes"] == [*first["notes"], "weights_changed:tiny"]
+    assert picture(first) != picture(second)
 
 
 def make(painter: tuple[httpx.Client, str], kind: str, seed: int, wait: int = 120) -> dict[str, Any]:

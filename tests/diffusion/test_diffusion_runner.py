@@ -214,6 +214,10 @@ def test_a_job_wears_the_lora_of_its_pipeline_and_the_record_says_so(studio: Stu
     assert [results[one.id].model for one in jobs] == ["u2netp+sd9", "u2netp+style+sd9"] * 2
     scales = [results[one.id].details.get("loras") for one in jobs]
     assert scales == [None, {"style": 0.5}, None, {"style": 1.0}]
+    pinned = {"revision": "0"}
+    for one, style in zip(jobs, scales, strict=True):
+        worn = {"style": pinned} if style else {}
+        assert results[one.id].details["weights"] == {**worn, "sd9": {**pinned, "dtype": "float32"}}
     pictures = [decode(Path(one.target)).pixels.astype(int) for one in jobs]
     assert np.abs(pictures[0] - pictures[1]).max() > 1
     assert np.abs(pictures[2] - pictures[3]).max() > 1
@@ -249,6 +253,7 @@ def test_a_guided_scene_is_painted_on_the_depth_of_its_set(studio: Studio, job: 
     result = results["guided-5"]
     assert result.error == "", result.detail
     assert result.model == "u2netp+mitsuba+depth+sd9"
+    assert result.details["weights"] == {name: {"revision": "0", "dtype": "float32"} for name in ("depth", "sd9")}
     assert result.details["control"] == {"map": "depth", "scale": 0.7, "span": [0.0, 1.0]}
     assert result.fidelity is not None
     assert result.fidelity.max_difference == 0

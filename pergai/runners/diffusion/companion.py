@@ -3,7 +3,7 @@ card, memory and licence, and any number of requests of one base model may bring
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pergai.errors import JobError
@@ -13,6 +13,10 @@ class Companion:
     """A `Model` of the engine that is never run by itself."""
 
     max_batch = 1
+
+    def __init__(self, edition: Mapping[str, str] | None = None) -> None:
+        self.edition = edition or {}
+        """Which weights these are (`load.edition_of`)."""
 
     def run(self, payloads: Sequence[Any]) -> Sequence[Any]:  # noqa: ARG002 - the signature of all models
         """Raises JobError."""

@@ -18,7 +18,7 @@ from torch import Tensor
 from pergai.cards.structs import ModelCard
 from pergai.imaging.picture import RGB
 from pergai.runners.diffusion.companion import Companion
-from pergai.runners.diffusion.load import load_part
+from pergai.runners.diffusion.load import edition_of, load_part
 from pergai.runners.diffusion.switches import ControlSwitches, switches_of
 
 
@@ -44,7 +44,8 @@ class Control:
 class ControlNet(Companion):
     """A ControlNet on the device."""
 
-    def __init__(self, net: Any) -> None:
+    def __init__(self, net: Any, edition: Mapping[str, str] | None = None) -> None:
+        super().__init__(edition)
         self._net = net
 
     @property
@@ -85,7 +86,7 @@ def load(card: ModelCard, folder: Path, device: str) -> ControlNet:
     net = load_part(diffusers.ControlNetModel, card, switches, folder, device).eval()
     if switches.channels_last:
         net.to(memory_format=torch.channels_last)
-    return ControlNet(net)
+    return ControlNet(net, edition_of(card, folder, net.dtype))
 
 
 def nets(beside: Sequence[Mapping[str, Any]]) -> dict[str, ControlNet]:

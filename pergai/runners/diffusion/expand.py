@@ -77,6 +77,6 @@ async def run(job: Job, desk: Desk, options: Options) -> Outcome:
         words=phrases(params.prompt),
         details={
             "placement": {"left": left, "top": top, "width": plan.source[1], "height": plan.source[0]},
-            **settings(options, request),
+            **settings(options, request, painted),
         },
     )

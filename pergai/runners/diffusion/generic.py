@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,8 +25,9 @@ class GenericModel:
 
     max_batch = 1
 
-    def __init__(self, pipeline: Any) -> None:
+    def __init__(self, pipeline: Any, weights: Mapping[str, Mapping[str, str]] | None = None) -> None:
         self._pipeline = pipeline
+        self._weights = weights or {}
         self._takes = inspect.signature(pipeline.__call__).parameters
 
     @torch.inference_mode()
@@ -71,7 +72,7 @@ class GenericModel:
         pixels = np.rint(picture.clip(0, 1) * 255).astype(np.uint8)
         if pixels.shape[:2] != (height, width):
             pixels = np.asarray(Image.fromarray(pixels).resize((width, height), Image.Resampling.LANCZOS))
-        return Painted(pixels, tuple(notes))
+        return Painted(pixels, tuple(notes), self._weights)
 
     def _is_cut(self, text: str) -> bool:
         """Whether a text goes on where the last of the pipeline's encoders stops reading."""

@@ -18,6 +18,7 @@ import torch
 from safetensors import safe_open
 
 from pergai.cards.structs import ModelCard
+from pergai.cards.weights import edition
 from pergai.errors import CardError, ModelUnavailable, PergaiError
 from pergai.runners.diffusion.faults import is_full, translated
 from pergai.runners.diffusion.switches import NetSwitches, PipelineSwitches
@@ -38,6 +39,13 @@ def dtype_for(card: ModelCard, switches: NetSwitches, device: str) -> torch.dtyp
     if name not in DTYPES:
         raise CardError(f"models/{card.id}.toml: options.dtype: {name!r} is not one of {', '.join(DTYPES)}")
     return DTYPES[name] if device.startswith("cuda") else torch.float32
+
+
+def edition_of(card: ModelCard, folder: Path, dtype: torch.dtype | None = None) -> dict[str, str]:
+    """What the record says of a model when it is loaded: its `revision` and `sha256` as far as they are known, and the
+    `dtype` that it computes in."""
+    computes = {"dtype": str(dtype).removeprefix("torch.")} if dtype is not None else {}
+    return {**edition(card, folder), **computes}
 
 
 def load_pipeline(card: ModelCard, switches: PipelineSwitches, folder: Path, device: str, kind: Any = None) -> Any:

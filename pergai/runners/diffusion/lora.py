@@ -21,6 +21,7 @@ from pergai.cards.structs import ModelCard
 from pergai.errors import CardError, ModelUnavailable
 from pergai.runners.diffusion.companion import Companion
 from pergai.runners.diffusion.faults import translated
+from pergai.runners.diffusion.load import edition_of
 from pergai.runners.diffusion.switches import LoraSwitches, switches_of
 
 ENDINGS = {"lora_A": "down", "lora_down": "down", "lora.down": "down", "lora_B": "up", "lora_up": "up", "lora.up": "up"}
@@ -44,7 +45,8 @@ Layers = Mapping[str, Mapping[str, Tensor]]
 class Lora(Companion):
     """The tensors of one LoRA, on the device. `name` is for messages."""
 
-    def __init__(self, name: str, tensors: Mapping[str, Tensor]) -> None:
+    def __init__(self, name: str, tensors: Mapping[str, Tensor], edition: Mapping[str, str] | None = None) -> None:
+        super().__init__(edition)
         self.name = name
         self._tensors = tensors
 
@@ -76,7 +78,7 @@ def load(card: ModelCard, folder: Path, device: str) -> Lora:
     except (OSError, SafetensorError) as error:
         raise ModelUnavailable(f"model {card.id} cannot be loaded ({str(error)[:300]})") from error
     _parsed(card.id, tensors)
-    return Lora(card.id, tensors)
+    return Lora(card.id, tensors, edition_of(card, folder))
 
 
 def _parsed(name: str, tensors: Mapping[str, Tensor]) -> Layers:

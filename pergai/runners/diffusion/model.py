@@ -5,7 +5,7 @@ One call of `run` prepares who is new, decodes who is done and takes one step wi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,7 +20,7 @@ from pergai.runners.diffusion import accelerate, control, residence, schedulers,
 from pergai.runners.diffusion.accelerate import Ways
 from pergai.runners.diffusion.faults import translated
 from pergai.runners.diffusion.generic import GenericModel
-from pergai.runners.diffusion.load import dtype_for, load_pipeline
+from pergai.runners.diffusion.load import dtype_for, edition_of, load_pipeline
 from pergai.runners.diffusion.lora import Wardrobe
 from pergai.runners.diffusion.request import Painted, Request, State
 from pergai.runners.diffusion.step import Denoiser
@@ -47,9 +47,11 @@ class StepModel:
         rows: Sequence[int],
         single: bool,
         ways: Ways | None = None,
+        weights: Mapping[str, Mapping[str, str]] | None = None,
     ) -> None:
         ways = ways or Ways()
         self._ways = ways
+        self._weights = weights or {}
         self._rows = tuple(rows)
         self.max_batch = max_batch
         self._limit = max_batch
@@ -132,11 +134,15 @@ class StepModel:
         # Decoded before anybody moves: when it fails, nobody has.
         pictures = self._codec.decode([_state(request).latents for request in done])
         results: dict[int, Painted] = {
-            id(request): Painted(pixels, _state(request).notes) for request, pixels in zip(done, pictures, strict=True)
+            id(request): Painted(pixels, _state(request).notes, self._behind(request))
+            for request, pixels in zip(done, pictures, strict=True)
         }
         if moving := [_state(request) for request in payloads if id(request) not in results]:
             self._denoiser.advance(moving, control.nets([request.beside for request in payloads]))
         return [results.get(id(request), UNFINISHED) for request in payloads]
+
+    def _behind(self, request: Request) -> dict[str, Mapping[str, str]]:
+        return {**{name: guest.edition for name, guest in request.beside.items()}, **self._weights}
 
     def _grow(self, size: int) -> None:
         if self.max_batch < self._limit and size >= self.max_batch:
@@ -249,18 +255,27 @@ def load(card: ModelCard, folder: Path, device: str) -> Model:
     Raises ModelUnavailable or CardError.
     """
     switches = switches_of(card, PainterSwitches)
+    dtype = dtype_for(card, switches, device)
+    weights = {card.id: edition_of(card, folder, dtype)}
     pipeline = load_pipeline(card, switches, folder, device)
     if not can_step(pipeline):
-        return GenericModel(pipeline)
+        return GenericModel(pipeline, weights)
     max_batch = switches.max_batch or (16 if device.startswith("cuda") else 4)
     rows: Sequence[int] = switches.rows
-    dtype = dtype_for(card, switches, device)
     ways = accelerate.ways(card.id, switches, pipeline, dtype)
     if ways.wants_sizes:
         rows = rows or [*(size for size in SIZES if size < 2 * max_batch), 2 * max_batch]
     if switches.deterministic:
         rows = [max(rows or [2 * max_batch])]
-    return StepModel(pipeline, dtype=dtype, max_batch=max_batch, rows=rows, single=switches.deterministic, ways=ways)
+    return StepModel(
+        pipeline,
+        dtype=dtype,
+        max_batch=max_batch,
+        rows=rows,
+        single=switches.deterministic,
+        ways=ways,
+        weights=weights,
+    )
 
 
 def can_step(pipeline: Any) -> bool:

@@ -9,6 +9,7 @@ import msgspec
 
 from pergai.cards.structs import PipelineCard
 from pergai.errors import CardError
+from pergai.runners.diffusion.request import Painted, Request
 from pergai.runners.diffusion.schedulers import SCHEDULERS
 
 PAINTER, MATTE, SET, UPSCALE = "diffusion", "matte", "engine", "upscale"
@@ -106,7 +107,7 @@ def phrases(text: str) -> tuple[str, ...]:
     return tuple(phrase for part in text.split(",") if (phrase := part.strip()))
 
 
-def settings(options: Options, request: Any) -> dict[str, Any]:
+def settings(options: Options, request: Request, painted: Painted) -> dict[str, Any]:
     """What the record keeps of how a picture was painted."""
     height, width = request.image.shape[:2]
     return {
@@ -118,6 +119,7 @@ def settings(options: Options, request: Any) -> dict[str, Any]:
         "fullPrompt": request.prompt,
         "fullNegativePrompt": request.negative_prompt,
         "start": options.start,
+        "weights": painted.weights,
         **({"loras": dict(request.loras)} if request.loras else {}),
         **({"deepCache": request.deep_cache} if request.deep_cache > 1 else {}),
         **({"gate": request.gate} if request.gate < 1 else {}),

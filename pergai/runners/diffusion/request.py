@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -78,6 +78,8 @@ class Painted:
     pixels: RGB
     """(height, width, 3) of the request, all of it as the model sees it: kept pixels are only nearly the source's."""
     notes: tuple[str, ...] = ()
+    weights: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Of each model that had a part in it, by id: `revision`, `sha256` and `dtype` as far as they are known."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)

@@ -102,7 +102,7 @@ async def run(job: Job, desk: Desk, options: Options) -> Outcome:
         ai_made="algorithmic",
         notes=tuple(notes),
         words=phrases(params.prompt),
-        details={**ground.details, **settings(options, request)},
+        details={**ground.details, **settings(options, request, painted)},
     )
 
 
