@@ -8,10 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import single_file
 import tiny
-from bench import PHOTO, apart, card, device, finish, request, work
+from bench import MASK, PHOTO, apart, card, device, finish, request, work
 from diffusers import EDMEulerScheduler
 from safetensors.torch import load_file, save_file
 
@@ -163,6 +164,59 @@ def test_a_pipeline_that_paints_what_is_masked_is_taken_as_it_is(flux: GenericMo
     assert one.notes == ("negative_prompt_not_used",)
     assert one.pixels.std() > 5
     assert apart(one.pixels, other.pixels) > 10
+
+
+@pytest.fixture(scope="module")
+def others(tmp_path_factory: pytest.TempPathFactory) -> dict[str, GenericModel]:
+    made = {}
+    for name, build in {"sd3": tiny.build_sd3, "kandinsky": tiny.build_kandinsky}.items():
+        folder = tmp_path_factory.mktemp(name)
+        build().save_pretrained(folder)
+        model = load(card(name), folder, "cpu")
+        assert isinstance(model, GenericModel)
+        made[name] = model
+    return made
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "notes"),
+    [
+        ("sd3", "StableDiffusion3InpaintPipeline", ()),
+        ("kandinsky", "KandinskyV22InpaintCombinedPipeline", ("strength_not_used",)),
+    ],
+)
+def test_whatever_diffusers_has_an_inpainting_pipeline_for_is_run_by_it(
+    others: dict[str, GenericModel], name: str, kind: str, notes: tuple[str, ...]
+) -> None:
+    """Words, seed and mask count; and nothing is kept from one picture to the next."""
+    model, seen = others[name], list[float]()
+    assert type(model._pipeline).__name__ == kind
+    one, seed, words, mask, again = (
+        finish(model, request(steps=2, report=seen.append, **change))[0]
+        for change in ({}, {"seed": 8}, {"prompt": "a hill"}, {"mask": np.ascontiguousarray(MASK.T)}, {})
+    )
+    assert one.notes == notes
+    assert one.pixels.shape == PHOTO.shape
+    assert all(apart(one.pixels, other.pixels) > 10 for other in (seed, words, mask))
+    assert apart(one.pixels, again.pixels) == 0
+    assert seen == [0.5, 1.0] * 5
+    assert finish(model, request(steps=1, prompt="red cup " * 200))[0].notes == (*notes, "prompt_cut")
+
+
+def test_nobody_waits_for_a_prior_either(others: dict[str, GenericModel]) -> None:
+    steps: list[None] = []
+    handle = others["kandinsky"]._pipeline.prior_prior.register_forward_hook(lambda *_: steps.append(None))
+    with pytest.raises(JobError, match="nobody waits"):
+        others["kandinsky"].run([request(wanted=lambda: False)])
+    handle.remove()
+    assert len(steps) == 1
+
+
+def test_a_folder_that_holds_a_part_of_a_pipeline_says_what_else_belongs_there(tmp_path: Path) -> None:
+    """The hub has Kandinsky's decoder and its prior in two repositories."""
+    tiny.build_kandinsky().decoder_pipe.save_pretrained(tmp_path / "decoder")
+    with pytest.raises(ModelUnavailable, match=r"CombinedPipeline is made of .*prior_tokenizer, too, .* same folder"):
+        load(card("decoder"), tmp_path / "decoder", "cpu")
 
 
 def test_a_prompt_that_every_encoder_cuts_is_noted_where_the_pipeline_runs_whole(

@@ -18,11 +18,17 @@ from diffusers import (
     FlowMatchEulerDiscreteScheduler,
     FluxFillPipeline,
     FluxTransformer2DModel,
+    KandinskyV22InpaintCombinedPipeline,
+    PriorTransformer,
+    SD3Transformer2DModel,
+    StableDiffusion3Pipeline,
     StableDiffusionInpaintPipeline,
     StableDiffusionUpscalePipeline,
     StableDiffusionXLImg2ImgPipeline,
     StableDiffusionXLInpaintPipeline,
+    UnCLIPScheduler,
     UNet2DConditionModel,
+    VQModel,
 )
 from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
 from tokenizers.pre_tokenizers import ByteLevel
@@ -33,6 +39,8 @@ from transformers import (
     CLIPTextModel,
     CLIPTextModelWithProjection,
     CLIPTokenizer,
+    CLIPVisionConfig,
+    CLIPVisionModelWithProjection,
     T5Config,
     T5EncoderModel,
     T5TokenizerFast,
@@ -172,21 +180,104 @@ def build_flux() -> FluxFillPipeline:
     )
     vae = _vae(shift_factor=0.1, use_quant_conv=False, use_post_quant_conv=False)
     _enliven(transformer)
-    letters = [
-        ("<pad>", 0.0),
-        ("</s>", 0.0),
-        ("<unk>", 0.0),
-        *((letter, -1.0) for letter in "▁abcdefghijklmnopqrstuvwxyz"),
-    ]
-    t5 = T5Config(vocab_size=64, d_model=32, d_kv=8, d_ff=37, num_layers=1, num_heads=4)
     return FluxFillPipeline(
         scheduler=FlowMatchEulerDiscreteScheduler(),
         vae=vae,
         transformer=transformer,
         text_encoder=CLIPTextModel(_text(32)).eval(),
         tokenizer=tokenizer(),
-        text_encoder_2=T5EncoderModel(t5).eval(),
-        tokenizer_2=T5TokenizerFast(vocab=letters, extra_ids=0, model_max_length=512),
+        text_encoder_2=_t5(),
+        tokenizer_2=_t5_tokenizer(),
+    )
+
+
+def build_sd3() -> StableDiffusion3Pipeline:
+    """Stable Diffusion 3, as it is published: not for inpainting. A transformer on 16 channels, three text encoders."""
+    torch.manual_seed(42)
+    transformer = SD3Transformer2DModel(
+        sample_size=16,
+        patch_size=1,
+        in_channels=16,
+        out_channels=16,
+        num_layers=1,
+        attention_head_dim=8,
+        num_attention_heads=4,
+        joint_attention_dim=32,
+        caption_projection_dim=32,
+        pooled_projection_dim=64,
+        pos_embed_max_size=16,
+    )
+    _enliven(transformer)
+    return StableDiffusion3Pipeline(
+        scheduler=FlowMatchEulerDiscreteScheduler(),
+        vae=_vae(latent_channels=16, shift_factor=0.06, use_quant_conv=False, use_post_quant_conv=False),
+        transformer=transformer,
+        text_encoder=CLIPTextModelWithProjection(_text(32)).eval(),
+        tokenizer=tokenizer(),
+        text_encoder_2=CLIPTextModelWithProjection(_text(32)).eval(),
+        tokenizer_2=tokenizer(),
+        text_encoder_3=_t5(),
+        tokenizer_3=_t5_tokenizer(),
+    )
+
+
+def build_kandinsky() -> KandinskyV22InpaintCombinedPipeline:
+    """Kandinsky 2.2: a prior makes an image's embedding of the words, a UNet paints from it, a MoVQ decodes."""
+    torch.manual_seed(43)
+    unet = UNet2DConditionModel(
+        sample_size=8,
+        in_channels=9,
+        out_channels=8,  # mean and variance
+        addition_embed_type="image",
+        down_block_types=("ResnetDownsampleBlock2D", "SimpleCrossAttnDownBlock2D"),
+        up_block_types=("SimpleCrossAttnUpBlock2D", "ResnetUpsampleBlock2D"),
+        mid_block_type="UNetMidBlock2DSimpleCrossAttn",
+        block_out_channels=(32, 64),
+        layers_per_block=1,
+        encoder_hid_dim=32,
+        encoder_hid_dim_type="image_proj",
+        cross_attention_dim=32,
+        attention_head_dim=4,
+        resnet_time_scale_shift="scale_shift",
+        norm_num_groups=8,
+    )
+    movq = VQModel(
+        block_out_channels=(32, 32, 32, 32),
+        down_block_types=("DownEncoderBlock2D",) * 3 + ("AttnDownEncoderBlock2D",),
+        up_block_types=("AttnUpDecoderBlock2D",) + ("UpDecoderBlock2D",) * 3,
+        latent_channels=4,
+        layers_per_block=1,
+        norm_num_groups=8,
+        norm_type="spatial",
+        num_vq_embeddings=12,
+        vq_embed_dim=4,
+    )
+    prior = PriorTransformer(num_attention_heads=2, attention_head_dim=16, embedding_dim=32, num_layers=1)
+    vision = CLIPVisionConfig(
+        hidden_size=32,
+        intermediate_size=37,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        image_size=32,
+        patch_size=8,
+        projection_dim=32,
+    )
+    for part in (unet, movq, prior):
+        _enliven(part)
+    prior.clip_std.data.fill_(1.0)  # a fresh one's answer is multiplied by nothing
+    size = {"height": 32, "width": 32}
+    return KandinskyV22InpaintCombinedPipeline(
+        unet=unet,
+        scheduler=DDPMScheduler(
+            beta_schedule="linear", beta_start=0.00085, beta_end=0.012, variance_type="learned_range"
+        ),
+        movq=movq,
+        prior_prior=prior,
+        prior_image_encoder=CLIPVisionModelWithProjection(vision).eval(),
+        prior_text_encoder=CLIPTextModelWithProjection(_text(32)).eval(),
+        prior_tokenizer=tokenizer(),
+        prior_scheduler=UnCLIPScheduler(variance_type="fixed_small_log", prediction_type="sample"),
+        prior_image_processor=CLIPImageProcessor(size={"shortest_edge": 32}, crop_size=size),
     )
 
 
@@ -214,15 +305,25 @@ def tokenizer() -> CLIPTokenizer:
     return CLIPTokenizer(vocab={name: i for i, name in enumerate(names)}, merges=[], model_max_length=WINDOW)
 
 
+def _t5() -> T5EncoderModel:
+    return T5EncoderModel(T5Config(vocab_size=64, d_model=32, d_kv=8, d_ff=37, num_layers=1, num_heads=4)).eval()
+
+
+def _t5_tokenizer() -> T5TokenizerFast:
+    """A letter a token, as far as they are small."""
+    marks = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0)]
+    letters = [(letter, -1.0) for letter in "▁abcdefghijklmnopqrstuvwxyz"]
+    return T5TokenizerFast(vocab=[*marks, *letters], extra_ids=0, model_max_length=512)
+
+
 def _vae(**more: Any) -> AutoencoderKL:
     vae = AutoencoderKL(
         block_out_channels=(16, 16, 32, 32),
         down_block_types=("DownEncoderBlock2D",) * 4,
         up_block_types=("UpDecoderBlock2D",) * 4,
-        latent_channels=4,
         norm_num_groups=8,
         layers_per_block=1,
-        **more,
+        **{"latent_channels": 4, **more},
     )
     _enliven(vae)
     return vae

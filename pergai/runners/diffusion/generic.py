@@ -42,11 +42,14 @@ class GenericModel:
         height, width = request.image.shape[:2]
         steps = max(1, round(request.steps * request.strength))
 
-        def moved(_pipeline: Any, step: int, _time: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+        def go_on(_pipeline: Any, _step: int, _time: Any, tensors: dict[str, Any]) -> dict[str, Any]:
             if not request.wanted():
                 raise JobError("nobody waits for this picture any more")
-            request.report(min(1.0, (step + 1) / steps))
             return tensors
+
+        def moved(pipeline: Any, step: int, time: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+            request.report(min(1.0, (step + 1) / steps))
+            return go_on(pipeline, step, time, tensors)
 
         offered: dict[str, Any] = {
             "prompt": request.prompt,
@@ -61,6 +64,7 @@ class GenericModel:
             "generator": torch.Generator("cpu").manual_seed(request.seed),
             "output_type": "np",
             "callback_on_step_end": moved,
+            "prior_callback_on_step_end": go_on,  # Kandinsky: a model of its own makes the embedding first
         }
         notes = [f"{name}_not_used" for name in ("negative_prompt", "strength") if name not in self._takes]
         if self._is_cut(request.prompt):
@@ -78,7 +82,7 @@ class GenericModel:
         """Whether a text goes on where the last of the pipeline's encoders stops reading."""
         takes = self._takes.get("max_sequence_length")
         longest = takes.default if takes is not None and isinstance(takes.default, int) else math.inf
-        tokenizers = [part for name, part in self._pipeline.components.items() if name.startswith("tokenizer") and part]
+        tokenizers = [part for name, part in self._pipeline.components.items() if "tokenizer" in name and part]
         return bool(tokenizers) and all(
             len(tokenizer(text, verbose=False).input_ids) > min(tokenizer.model_max_length, longest)
             for tokenizer in tokenizers
