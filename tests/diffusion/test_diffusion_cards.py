@@ -92,12 +92,22 @@ def test_the_runner_and_the_families_are_in_the_tables() -> None:
         {"template": "{words} in {"},
         {"template": "{} in a shop"},
         {"control_start": 0.8, "control_end": 0.4},
+        {"refine": -0.1},
+        {"refine": 1.1},
+        {"steps": 6, "refine": 0.16},
     ],
 )
 def test_a_card_with_a_wrong_option_is_named(wrong: dict[str, object]) -> None:
     card = msgspec.structs.replace(PAINTED[0], options=wrong)
     with pytest.raises(CardError, match=rf"pipelines/{card.id}\.toml: options"):
         options_of(card)
+
+
+def test_only_what_expands_is_refined() -> None:
+    cards = {card.tasks: msgspec.structs.replace(card, options={"refine": 0.3}) for card in PAINTED}
+    assert options_of(cards[("expand",)]).refine == 0.3
+    with pytest.raises(CardError, match="refine is for pipelines that expand"):
+        options_of(cards[("scene",)])
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -24,8 +24,10 @@ from pergai.engine.core import Job, Progress, Result
 from pergai.engine.device import DeviceLoop
 from pergai.engine.engine import Engine
 from pergai.imaging.decode import decode
+from pergai.imaging.picture import RGB
 from pergai.imaging.provenance import read_provenance
 from pergai.runners import registry
+from pergai.runners.diffusion.refine import Mosaic
 
 OPTIONS: dict[str, Any] = {"side": 64, "steps": 3, "guidance": 3.0, "scheduler": "euler"}
 
@@ -36,9 +38,11 @@ class Ear:
         self.results: dict[str, Result] = {}
         self.done = asyncio.Event()
         self.waiting = 0
+        self.heard: Callable[[Progress], None] = lambda _: None
 
     def moved(self, progress: Progress) -> None:
         self.progress.append(progress)
+        self.heard(progress)
 
     def ended(self, result: Result) -> None:
         self.results[result.job] = result
@@ -46,8 +50,13 @@ class Ear:
             self.done.set()
 
 
-class Silent:
-    def ran(self, model: str, size: int, seconds: float) -> None: ...
+class Batches(list[int]):
+    """Sizes of the painter's turns."""
+
+    def ran(self, model: str, size: int, seconds: float) -> None:
+        if model.startswith("sd"):
+            self.append(size)
+
     def loaded(self, model: str, mib: int, seconds: float) -> None: ...
     def unloaded(self, model: str) -> None: ...
 
@@ -60,8 +69,13 @@ Studio = Callable[..., tuple[dict[str, Result], list[Progress]]]
 
 
 @pytest.fixture
-def studio(weights: Path, weights_folder: Path, tmp_path: Path) -> Studio:
-    """Runs jobs in an engine of their own; their results and all progress."""
+def batches() -> Batches:
+    return Batches()
+
+
+@pytest.fixture
+def studio(weights: Path, weights_folder: Path, tmp_path: Path, batches: Batches) -> Studio:
+    """Runs jobs in an engine of their own, up to the progress `cancel_at`; their results and all progress."""
     packaged = load_catalogue()
     tiny.build_control("sd9").save_pretrained(weights / "depth")
     tiny.save_checker(weights / "strict", limit=-2.0)
@@ -100,6 +114,7 @@ def studio(weights: Path, weights_folder: Path, tmp_path: Path) -> Studio:
         with_model(pipeline("expand-styled", "expand", "sd9", strength=0.9), lora="style"),
         pipeline("expand", "expand", "sd9", strength=0.9),
         pipeline("expand4", "expand", "sd4", strength=0.9),
+        pipeline("refined", "expand", "sd9", strength=0.9, refine=0.7),
         PipelineCard(
             id="painted",
             title="Painted",
@@ -116,10 +131,10 @@ def studio(weights: Path, weights_folder: Path, tmp_path: Path) -> Studio:
         folder = (weights if name in own else weights_folder) / name
         return registry.load_model(models[name], folder, "cpu"), 16
 
-    async def work(*jobs: Job) -> tuple[dict[str, Result], list[Progress]]:
+    async def work(*jobs: Job, cancel_at: float) -> tuple[dict[str, Result], list[Progress]]:
         ear = Ear()
         ear.waiting = len(jobs)
-        loop = DeviceLoop(load=load, stated_mib=lambda _: 16, release=lambda: None, budget_mib=1000, watcher=Silent())
+        loop = DeviceLoop(load=load, stated_mib=lambda _: 16, release=lambda: None, budget_mib=1000, watcher=batches)
         engine = Engine(
             catalogue=catalogue,
             runners=registry.runner,
@@ -129,6 +144,7 @@ def studio(weights: Path, weights_folder: Path, tmp_path: Path) -> Studio:
             cpu_workers=2,
             job_seconds=300,
         )
+        ear.heard = lambda step: engine.cancel(step.job) if step.fraction >= cancel_at else None
         loop.start()
         for job in jobs:
             engine.submit(job)
@@ -136,7 +152,7 @@ def studio(weights: Path, weights_folder: Path, tmp_path: Path) -> Studio:
         await engine.close()
         return ear.results, ear.progress
 
-    return lambda *jobs: asyncio.run(work(*jobs))
+    return lambda *jobs, cancel_at=2.0: asyncio.run(work(*jobs, cancel_at=cancel_at))
 
 
 @pytest.fixture
@@ -203,6 +219,63 @@ def test_a_photo_is_expanded_and_stays_exact(studio: Studio, job: Callable[..., 
     sides = [step.fraction for step in progress if step.phase == "extend"]
     assert sides == sorted(sides)
     assert len(set(sides)) == 5  # the start and four sides: between them it can be cancelled
+
+
+def test_what_is_new_in_a_large_picture_is_refined_in_tiles_that_share_batches(
+    studio: Studio, job: Callable[..., Job], batches: Batches
+) -> None:
+    """The source's pixels stay exact; tiles that show nothing else are left alone."""
+    size = {"width": 560, "height": 240}
+    jobs = [job("expand", name, **size) for name in ("expand", "refined")]
+    results, progress = studio(*jobs)
+    assert {result.error for result in results.values()} == {""}
+    plain, refined = (results[one.id].details for one in jobs)
+    side, grid = 64, 12 * 5
+    place = plain["placement"]
+    assert plain.keys() == refined.keys() - {"refined"}
+    tiles = refined["refined"].pop("tiles")
+    assert refined["refined"] == {"strength": 0.7, "side": side}
+    known = (place["width"] - 2 * side) * (place["height"] - 2 * side) / (side * side)
+    assert known > 4  # else no tile could be left alone
+    assert grid / 4 < tiles < grid - known
+    assert max(batches) == tiles
+    before, after = (decode(Path(one.target)).pixels.astype(int) for one in jobs)
+    apart = np.abs(before - after).max(axis=2)
+    left, right = place["left"], place["left"] + place["width"]
+    assert apart[:, left:right].max() == 0 == results["refined-5"].fidelity.max_difference  # type: ignore[union-attr]
+    assert (apart[:, : left - 20] > 2).mean() > 0.5 and (apart[:, right + 20 :] > 2).mean() > 0.5
+    steps = [step.fraction for step in progress if step.job == "refined-5"]
+    assert any(0.6 < fraction < 0.85 for fraction in steps)
+
+
+def test_a_picture_at_the_models_own_size_has_nothing_to_refine(studio: Studio, job: Callable[..., Job]) -> None:
+    results, _ = studio(job("expand", "refined", width=80, height=56))
+    (result,) = results.values()
+    assert result.error == ""
+    assert result.details["paintedPixels"] == [80, 56]
+    assert "refined" not in result.details
+
+
+def test_a_job_that_is_cancelled_while_it_is_refined_takes_no_more_turns(
+    studio: Studio, job: Callable[..., Job], batches: Batches
+) -> None:
+    studio(job("expand", "refined", width=560, height=240))
+    whole, batches[:] = sum(batches), []
+    results, _ = studio(job("expand", "refined", width=560, height=240), cancel_at=0.6001)  # after the first turn
+    assert results["refined-5"].error == "cancelled"
+    assert 4 < sum(batches) < whole
+
+
+@pytest.mark.parametrize("shape", [(64, 64), (50, 200), (240, 560), (113, 97)])
+def test_the_tiles_of_a_picture_make_the_picture(shape: tuple[int, int], photos: dict[str, RGB]) -> None:
+    picture = photos["coffee"][: shape[0], : shape[1]]
+    mask = np.zeros(shape, np.uint8)
+    mask[:, : shape[1] // 3] = 255
+    mosaic = Mosaic(picture, mask, 64)
+    assert {tile.shape for tile, _ in mosaic.tiles} == {(64, 64, 3)}
+    assert (mosaic.together([tile for tile, _ in mosaic.tiles]) == picture).all()
+    white = mosaic.together([np.full_like(tile, 255) for tile, _ in mosaic.tiles])
+    assert (white[mask > 0] == 255).all()
 
 
 def test_a_job_wears_the_lora_of_its_pipeline_and_the_record_says_so(studio: Studio, job: Callable[..., Job]) -> None:

@@ -15,7 +15,8 @@ from pergai.imaging.picture import Alpha
 from pergai.runners.cutout import cut_out
 from pergai.runners.diffusion import canvas
 from pergai.runners.diffusion.options import MATTE, PAINTER, Options, manner, negative_prompt, phrases, prompt, settings
-from pergai.runners.diffusion.paint import enlarge, paint
+from pergai.runners.diffusion.paint import enlarge, is_enlarged, paint
+from pergai.runners.diffusion.refine import refine
 from pergai.runners.diffusion.request import Request
 from pergai.runners.extend.runner import Extend, extension, touches_border
 
@@ -26,7 +27,8 @@ WORDLESS = "the same background continued, professional product photography"
 async def run(job: Job, desk: Desk, options: Options) -> Outcome:
     """Continue the background by extension, paint over the extension, join both to the source, whose pixels stay exact.
 
-    Painted at the model's own size and enlarged where it is new. A source with transparency, or one that fills the
+    Painted at the model's own size and enlarged where it is new, then painted over there, tile by tile, if the pipeline asks
+    for it (`refine`). A source with transparency, or one that fills the
     canvas, needs no painting and goes the way of the runner `extend`. Notes: those of `extend`, `prompt_in_chunks:N`.
     """
     params = msgspec.convert(job.params, ExpandParams)
@@ -60,10 +62,17 @@ async def run(job: Job, desk: Desk, options: Options) -> Outcome:
         strength=options.strength,
         **manner(desk.pipeline, options),
     )
-    painted = await paint(desk, request, 0.4, 0.85)
+    refining = options.refine > 0 and is_enlarged(plan.canvas, size)
+    painted = await paint(desk, request, 0.4, 0.55 if refining else 0.85)
     large, net = await enlarge(desk, painted.pixels, plan.canvas, mask > 0)
-    desk.progress(0.9, "composite")
+    desk.progress(0.58 if refining else 0.9, "composite")
     pixels = await desk.cpu(canvas.join, start, large, plan.rows, plan.columns)
+    details = settings(options, request, painted)
+    if refining:
+        new = canvas.border_mask(plan.canvas, plan.rows, plan.columns, plan.canvas)
+        refined, details["refined"] = await refine(desk, options, request, pixels, new, (0.6, 0.85))
+        desk.progress(0.9, "composite")
+        pixels = await desk.cpu(canvas.join, pixels, refined, plan.rows, plan.columns)
     loras = [lora for lora, _ in request.loras]
     where = np.zeros(plan.canvas, bool)
     where[plan.rows, plan.columns] = True
@@ -77,6 +86,6 @@ async def run(job: Job, desk: Desk, options: Options) -> Outcome:
         words=phrases(params.prompt),
         details={
             "placement": {"left": left, "top": top, "width": plan.source[1], "height": plan.source[0]},
-            **settings(options, request, painted),
+            **details,
         },
     )

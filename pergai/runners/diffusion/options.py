@@ -48,6 +48,10 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     """DeepCache's interval; 1 is off. Not together with a ControlNet or with `gate`."""
     gate: float = 1.0
     """T-GATE: the share of the steps that read the words, above 0; 1 is off."""
+    refine: float = 0.0
+    """Of `expand`, for results from 1.5 times the model's own size on: the strength, 0-1, that what is new is painted over with
+    at the result's size, in tiles. 0 is off. Tiles share batches, so a rerun is the same to the byte only where the model's
+    card says `deterministic`."""
 
 
 def options_of(card: PipelineCard) -> Options:
@@ -67,6 +71,9 @@ def options_of(card: PipelineCard) -> Options:
         "deep_cache goes neither with models.control nor with gate": options.deep_cache > 1
         and (CONTROL in card.models or options.gate < 1),
         "deep_cache is a whole number of 1 or more": options.deep_cache < 1,
+        "refine is a strength between 0 and 1 that leaves a step to do": options.refine != 0
+        and not (0 < options.refine <= 1 and int(options.steps * options.refine) >= 1),
+        "refine is for pipelines that expand": options.refine != 0 and "expand" not in card.tasks,
         "gate is above 0 and at most 1": not 0 < options.gate <= 1,
         "template has {words} and nothing else in braces": not _is_template(options.template),
         "control_start and control_end are shares, the first below the second": not (

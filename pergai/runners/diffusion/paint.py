@@ -1,10 +1,12 @@
-"""From a job to the device and back: one request painted, and its picture brought to the result's size."""
+"""From a job to the device and back: requests painted, and a picture brought to the result's size."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import time
+from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -18,34 +20,41 @@ from pergai.runners.diffusion.options import PAINTER, SAFETY, UPSCALE
 from pergai.runners.diffusion.request import Painted, Request
 
 BY_NET = 1.5
-"""Pictures are enlarged by a net from this factor on, if the pipeline has one."""
+"""Pictures are enlarged by a net from this factor on, if the pipeline has one, and refined, if it says so."""
 TILE, MARGIN, BLEND, SCALE = 256, 8, 8, 4
 TELL_SECONDS = 0.1
 """Between two words about a job's progress at least."""
 
 
 async def paint(desk: Desk, request: Request, begin: float, end: float) -> Painted:
-    """Run a request through the pipeline's model; the job's progress goes from `begin` to `end` meanwhile.
+    """As `paint_all`, for one request."""
+    return (await paint_all(desk, [request], begin, end))[0]
+
+
+async def paint_all(desk: Desk, requests: Sequence[Request], begin: float, end: float) -> list[Painted]:
+    """Run requests through the pipeline's model, in shared batches where they can share them; the job's progress goes from
+    `begin` to `end` meanwhile.
 
     Raises UnsafePicture when the pipeline's safety checker, if it has one, refuses what was painted.
     """
     loop = asyncio.get_running_loop()
-    waiting, told_at = True, 0.0
+    waiting, told_at, done = True, 0.0, [0.0] * len(requests)
 
-    def show(fraction: float) -> None:
+    def show() -> None:
         if waiting:
-            desk.progress(begin + (end - begin) * fraction, "diffuse")
+            desk.progress(begin + (end - begin) * sum(done) / len(done), "diffuse")
 
-    def report(fraction: float) -> None:
+    def report(index: int, fraction: float) -> None:
         nonlocal told_at
+        done[index] = fraction
         if time.monotonic() - told_at < TELL_SECONDS:  # short steps are not to wait for who is told of them
             return
         told_at = time.monotonic()
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is left to be told
-            loop.call_soon_threadsafe(show, fraction)
+            loop.call_soon_threadsafe(show)
 
-    request.report, request.wanted = report, lambda: waiting
-    try:
+    async def run(index: int, request: Request) -> Painted:
+        request.report, request.wanted = partial(report, index), lambda: waiting
         painted: Painted = await desk.device(
             desk.pipeline.models[PAINTER],
             request,
@@ -53,12 +62,23 @@ async def paint(desk: Desk, request: Request, begin: float, end: float) -> Paint
             setup=request.loras,
             turns=round(request.steps * request.strength) + 1,
         )
+        checker = desk.pipeline.models.get(SAFETY)
+        if checker and await desk.device(checker, painted.pixels, shape=painted.pixels.shape):
+            raise UnsafePicture("the safety checker refused what was painted; change the words or the seed")
+        return painted
+
+    running = [asyncio.ensure_future(run(index, request)) for index, request in enumerate(requests)]
+    try:
+        return await asyncio.gather(*running)
     finally:
         waiting = False
-    checker = desk.pipeline.models.get(SAFETY)
-    if checker and await desk.device(checker, painted.pixels, shape=painted.pixels.shape):
-        raise UnsafePicture("the safety checker refused what was painted; change the words or the seed")
-    return painted
+        for one in running:  # when one fails, the picture does
+            one.cancel()
+
+
+def is_enlarged(size: tuple[int, int], painted: tuple[int, int]) -> bool:
+    """Whether a picture of `size` (height, width) is so much larger than what was painted that it lacks detail."""
+    return max(size[0] / painted[0], size[1] / painted[1]) >= BY_NET
 
 
 async def enlarge(desk: Desk, pixels: RGB, size: tuple[int, int], needed: npt.NDArray[np.bool_]) -> tuple[RGB, str]:
@@ -66,9 +86,8 @@ async def enlarge(desk: Desk, pixels: RGB, size: tuple[int, int], needed: npt.ND
 
     `needed`: (height, width) of `pixels`; tiles without any of it are only resampled, for what they show is replaced.
     """
-    factor = max(size[0] / pixels.shape[0], size[1] / pixels.shape[1])
     net = desk.pipeline.models.get(UPSCALE, "")
-    if not net or factor < BY_NET:
+    if not net or not is_enlarged(size, pixels.shape[:2]):
         return await desk.cpu(resized, pixels, size), ""
     rim = ((MARGIN, MARGIN), (MARGIN, MARGIN))
     padded, wanted = np.pad(pixels, (*rim, (0, 0)), mode="symmetric"), np.pad(needed, rim)
