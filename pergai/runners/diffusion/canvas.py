@@ -165,7 +165,7 @@ def join(start: RGB, painted: RGB, rows: slice, columns: slice) -> RGB:
     if known.all():
         return start
     step = max(1, min(height, width) // 384)
-    away = [_beyond(side, length).astype(np.float64) for side, length in ((rows, height), (columns, width))]
+    away = [_beyond(side, length) for side, length in ((rows, height), (columns, width))]
     distance = np.hypot(away[0][:, None], away[1]).astype(np.float32)
     small = np.s_[::step, ::step]
     smooth = (max(1.0, 4 / step), max(1.0, 4 / step), 0)
@@ -184,10 +184,10 @@ def join(start: RGB, painted: RGB, rows: slice, columns: slice) -> RGB:
     return np.where(known[..., None], start, mixed)
 
 
-def _beyond(side: slice, length: int) -> npt.NDArray[np.int64]:
+def _beyond(side: slice, length: int) -> npt.NDArray[np.float64]:
     """(length,): how many pixels each place lies outside `side`."""
     places = np.arange(length)
-    return np.maximum(np.maximum(side.start - places, places - (side.stop - 1)), 0)
+    return np.asarray(np.maximum(np.maximum(side.start - places, places - (side.stop - 1)), 0), np.float64)
 
 
 def _stretched(plane: Floats, size: tuple[int, int]) -> Floats:
