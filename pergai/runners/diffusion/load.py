@@ -34,7 +34,8 @@ FIRST_LAYER = "model.diffusion_model.input_blocks.0.0.weight"
 """Of the UNet, in a checkpoint with the names of the original code: (channels, input channels, 3, 3)."""
 
 PARTLY = re.compile(r"Pipeline <class '[\w.]*?(\w+)'> expected (\[.*\]), but only (\{.*\}) were passed")
-"""What diffusers says of a folder that does not hold the whole of a pipeline."""
+"""What diffusers says of a folder that does not hold the whole of a pipeline, such as Kandinsky's decoder, whose prior has a
+repository of its own."""
 
 
 def dtype_for(card: ModelCard, switches: NetSwitches, device: str) -> torch.dtype:
@@ -110,9 +111,7 @@ def _loading(card: ModelCard, folder: Path) -> Iterator[None]:
         reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
         if "meta tensor" in reason:  # what diffusers leaves where a file holds nothing
             reason = "some of its weights are missing"
-        if found := PARTLY.match(
-            reason
-        ):  # such as Kandinsky's decoder, whose prior the hub keeps in another repository
+        if found := PARTLY.match(reason):
             lacking = sorted(set(ast.literal_eval(found[2])) - ast.literal_eval(found[3]))
             reason = f"{found[1]} is made of {', '.join(lacking)}, too, which must lie in the same folder"
         doubt = "; is its file of the family of options.base?" if card.options.get("base") else ""
