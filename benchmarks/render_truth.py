@@ -16,6 +16,8 @@ from pergai.runners.render import catalogue, model
 from pergai.runners.render.translate import lit, sensor
 
 SAMPLES = 2048
+VERSION = 4
+"""Raised when a texture or a shape changes and no Take tells: what was true is so no more."""
 AT_ONCE = 64
 """Paths a pixel in one pass; a square, or the sampler takes more."""
 SIDE = 48
@@ -57,7 +59,7 @@ def _path(take: model.Take, window: Window, cache: Path) -> Path:
     import mitsuba as mi
 
     take = replace(take, view=take.view.cropped(window.left, window.top, SIDE, SIDE), samples=0, unseen=None)
-    key = catalogue.fingerprint(mi.__version__, catalogue.VERSION, SAMPLES, take)
+    key = catalogue.fingerprint(mi.__version__, VERSION, SAMPLES, take)
     return cache / "references" / f"{key}.npy"
 
 

@@ -17,6 +17,7 @@ from pergai.engine.core import SceneParams
 from pergai.runners.render import camera, geometry, lights, model, shoot, translate
 from pergai.runners.render.denoise import Guide, denoise, without_fireflies
 from pergai.runners.render.materials import Surface, Texture, surface
+from pergai.runners.render.relief import shading
 from pergai.runners.render.spec import Finish, Light, check
 from pergai.runners.render.subject import Photo, stood
 from pergai.runners.render.trace import mean_colour_and_relief
@@ -116,6 +117,19 @@ def test_a_weave_outlives_the_noise(cloth: model.Take) -> None:
     error = np.abs(seen.colour - true.colour).mean() / true.colour.mean()
     assert true.colour.std() / true.colour.mean() > 0.1
     assert error < 0.04
+
+
+def test_a_border_between_two_surfaces_is_no_relief() -> None:
+    """The normals of a blurred surface are noisy, and its light ends where another begins: nothing to learn for its own."""
+    random = np.random.default_rng(1)
+    normals = np.zeros((128, 128, 3), np.float32)
+    normals[..., :2] = random.normal(0, 0.3, (128, 128, 2))
+    normals[..., 2] = np.sqrt(np.maximum(1 - (normals[..., :2] ** 2).sum(axis=-1), 0.05))
+    normals[:, 64:] = (0, 0, 1)
+    light = np.full((128, 128, 3), 0.3, np.float32)
+    light[:, 64:] = 1.0
+    shade = shading(light, np.full_like(light, 0.5), normals)
+    assert np.abs(shade[:, :64] - 1).max() < 0.02
 
 
 def test_there_is_no_relief_where_none_is(take: model.Take) -> None:
