@@ -3,7 +3,7 @@ the judge."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -112,14 +112,32 @@ class Diary:
 @contextmanager
 def device(model: Model, **beside: Model) -> Iterator[tuple[DeviceLoop, Diary]]:
     """The engine's device thread with one model, "painter", and its companions by their names."""
+    loop, diary = _device({"painter": model, **beside})
+    with _running(loop):
+        yield loop, diary
+
+
+def together(model: Model, waiting: Sequence[Work], **beside: Model) -> tuple[list[RGB], Diary]:
+    """The pictures of work that waits already when the device begins."""
+    loop, diary = _device({"painter": model, **beside})
+    futures = [loop.submit(one) for one in waiting]
+    with _running(loop):
+        return [future.result(120).pixels for future in futures], diary
+
+
+def _device(there: Mapping[str, Model]) -> tuple[DeviceLoop, Diary]:
     diary = Diary()
-    there = {"painter": model, **beside}
     loop = DeviceLoop(
         load=lambda name: (there[name], 16), stated_mib=lambda _: 16, release=lambda: None, budget_mib=64, watcher=diary
     )
+    return loop, diary
+
+
+@contextmanager
+def _running(loop: DeviceLoop) -> Iterator[None]:
     loop.start()
     try:
-        yield loop, diary
+        yield
     finally:
         loop.stop()
         loop.join(30)

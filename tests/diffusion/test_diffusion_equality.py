@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import tiny
 import torch
-from bench import apart, card, device, finish, many, relative, request, stock, work
+from bench import apart, card, device, finish, many, relative, request, stock, together, work
 
 from pergai.runners.diffusion.model import StepModel, load
 from pergai.runners.diffusion.request import Request
@@ -107,15 +107,13 @@ def test_in_company_of_every_sampler_each_picture_is_the_one_it_would_be_alone(
         picture = finish(models[kind], asked)[0].pixels
         assert asked.state is not None
         alone.append((picture, asked.state.latents))
-    together = many(12)
-    with device(models[kind]) as (loop, diary):
-        futures = [loop.submit(work(asked, job=str(index))) for index, asked in enumerate(together)]
-        pictures = [future.result(120).pixels for future in futures]
-    for asked, picture, (expected, latents) in zip(together, pictures, alone, strict=True):
+    company = many(12)
+    pictures, diary = together(models[kind], [work(asked, job=str(index)) for index, asked in enumerate(company)])
+    for asked, picture, (expected, latents) in zip(company, pictures, alone, strict=True):
         assert asked.state is not None
         assert relative(asked.state.latents, latents) < 1e-3
         assert apart(picture, expected) <= 1
-    turns = sum(len(asked.state.timesteps) + 1 for asked in together if asked.state)
+    turns = sum(len(asked.state.timesteps) + 1 for asked in company if asked.state)
     assert len(diary.batches) < turns / 3
     assert max(diary.batches) > 6
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import tiny
 import torch
-from bench import apart, card, device, finish, request, stock, work
+from bench import apart, card, device, finish, request, stock, together, work
 from safetensors.torch import save_file
 
 from pergai.errors import CardError, ModelUnavailable
@@ -129,10 +129,8 @@ def test_requests_of_different_loras_go_on_side_by_side_and_never_share_a_step(f
         return [request(loras=outfit, seed=seed) for seed, outfit in enumerate(outfits)]
 
     expected = [finish(model, one, style=lora)[0].pixels for one in several()]
-    together = several()
-    with device(model, style=lora) as (loop, diary):
-        futures = [loop.submit(work(one, job=str(index), library=str(index))) for index, one in enumerate(together)]
-        pictures = [future.result(60).pixels for future in futures]
+    waiting = [work(one, job=str(index), library=str(index)) for index, one in enumerate(several())]
+    pictures, diary = together(model, waiting, style=lora)
     assert all(apart(a, b) <= 1 for a, b in zip(pictures, expected, strict=True))
     assert max(diary.batches) == 2  # the two without any
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from bench import apart, device, finish, many, relative, request, work
+from bench import apart, finish, many, relative, request, together, work
 
 from pergai.errors import JobError
 from pergai.runners.diffusion import shortcuts
@@ -122,9 +122,7 @@ def test_neighbours_with_other_shortcuts_or_none_do_not_disturb_each_other(
 
     model = fresh(kind, rows=rows)
     alone = [finish(model, one)[0].pixels for one in several()]
-    with device(model) as (loop, diary):
-        futures = [loop.submit(work(one, job=str(index))) for index, one in enumerate(several())]
-        pictures = [future.result(120).pixels for future in futures]
+    pictures, diary = together(model, [work(one, job=str(index)) for index, one in enumerate(several())])
     assert all(apart(a, b) <= 1 for a, b in zip(pictures, alone, strict=True))
     assert max(diary.batches) == 8
 
