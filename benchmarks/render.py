@@ -48,8 +48,12 @@ def spent() -> float:
 
 
 def psnr(a: np.ndarray, b: np.ndarray, where: np.ndarray) -> float:
-    error = float(np.mean((a[where].astype(float) - b[where].astype(float)) ** 2))
-    return round(10 * float(np.log10(255**2 / max(error, 1e-9))), 2)
+    return decibels(float(np.mean((a[where].astype(float) - b[where].astype(float)) ** 2)))
+
+
+def decibels(mean_square: float) -> float:
+    """PSNR of 8-bit values."""
+    return round(10 * float(np.log10(255**2 / max(mean_square, 1e-9))), 2)
 
 
 def measure(

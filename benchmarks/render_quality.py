@@ -35,7 +35,7 @@ import numpy as np
 from scipy import ndimage
 
 from benchmarks import results_file
-from benchmarks.render import product, psnr, spent
+from benchmarks.render import decibels, product, psnr, spent
 from benchmarks.render_truth import SIDE, Window, tiles, true_light
 from pergai.cards.catalogue import load_catalogue
 from pergai.engine.core import SceneParams
@@ -124,10 +124,6 @@ class Errors:
 
 def compared(picture: np.ndarray, truth: np.ndarray, outside: np.ndarray) -> Errors:
     return Errors(((picture.astype(float) - truth) ** 2).mean(axis=-1), flip(picture, truth), outside)
-
-
-def decibels(mean_square: float) -> float:
-    return round(10 * float(np.log10(255**2 / max(mean_square, 1e-9))), 2)
 
 
 def whole(errors: Errors, drawn: list[tuple[Window, float]]) -> dict[str, Any]:

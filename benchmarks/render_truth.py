@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from pergai.runners.render import catalogue, model
+from pergai.runners.render.trace import ROULETTE_FROM
 from pergai.runners.render.translate import lit, sensor
 
 SAMPLES = 2048
@@ -70,7 +71,7 @@ def _traced(engine: model.Renderer, take: model.Take, windows: list[Window]) -> 
 
     mi.set_variant(model.VARIANTS[engine.variant])
     scene = lit(mi, take.view, take.aperture, take.solids, take.emitters, {})
-    path = mi.load_dict({"type": "path", "max_depth": take.depth, "rr_depth": 4})
+    path = mi.load_dict({"type": "path", "max_depth": take.depth, "rr_depth": ROULETTE_FROM})
     if engine.variant == "scalar":
         return [_rendered(mi, scene, path, take, window) for window in windows]
     import drjit as dr
