@@ -5,7 +5,7 @@ What is true is kept under the cache by what decides about it, so that another w
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,11 @@ from pergai.runners.render.trace import ROULETTE_FROM
 from pergai.runners.render.translate import lit, sensor
 
 SAMPLES = 2048
-VERSION = 4
+VERSION = 5
 """Raised when a texture or a shape changes and no Take tells: what was true is so no more."""
-AT_ONCE = 64
+AT_ONCE = 1024
 """Paths a pixel in one pass; a square, or the sampler takes more."""
+FIRST_SEED, SEED_STEP = 900_000_000, 1_000_003
 SIDE = 48
 """Pixels of a window's side."""
 
@@ -49,7 +50,9 @@ def true_light(
     if missing := [window for window, path in kept.items() if not path.exists()]:
         for window, true in zip(missing, _traced(engine, take, missing), strict=True):
             kept[window].parent.mkdir(parents=True, exist_ok=True)
-            np.save(kept[window], true)
+            part = kept[window].with_suffix(".part.npy")
+            np.save(part, true)
+            part.replace(kept[window])
     colour = light.colour.copy()
     for window, path in kept.items():
         colour[window.pixels()] = np.load(path)
@@ -64,8 +67,8 @@ def _path(take: model.Take, window: Window, cache: Path) -> Path:
     return cache / "references" / f"{key}.npy"
 
 
-def _traced(engine: model.Renderer, take: model.Take, windows: list[Window]) -> list[np.ndarray]:
-    """Linear light (SIDE, SIDE, 3) of each. All windows of a picture in one kernel: to compile one for each would take longer
+def _traced(engine: model.Renderer, take: model.Take, windows: list[Window]) -> Iterator[np.ndarray]:
+    """Linear light (SIDE, SIDE, 3) of each. One kernel for all windows of all pictures: to compile one for each would take longer
     than the paths do."""
     import mitsuba as mi
 
@@ -73,27 +76,27 @@ def _traced(engine: model.Renderer, take: model.Take, windows: list[Window]) -> 
     scene = lit(mi, take.view, take.aperture, take.solids, take.emitters, {})
     path = mi.load_dict({"type": "path", "max_depth": take.depth, "rr_depth": ROULETTE_FROM})
     if engine.variant == "scalar":
-        return [_rendered(mi, scene, path, take, window) for window in windows]
+        yield from (_rendered(mi, scene, path, take, window) for window in windows)
+        return
     import drjit as dr
 
-    y, x = np.stack([_places(window) for window in windows], axis=1)
-    corner = mi.Point2f(*(mi.Float(np.repeat(at.ravel(), AT_ONCE).astype(np.float32)) for at in (x, y)))
-    lanes, size = x.size * AT_ONCE, mi.Vector2f(take.view.width, take.view.height)
-    camera = mi.load_dict(sensor(mi, take.view, take.aperture))
+    camera, size = mi.load_dict(sensor(mi, take.view, take.aperture)), mi.Vector2f(take.view.width, take.view.height)
     sampler = camera.sampler().clone()
     sampler.set_sample_count(AT_ONCE)
     sampler.set_samples_per_wavefront(AT_ONCE)
-    total = np.zeros((3, x.size))
-    for number in range(SAMPLES // AT_ONCE):
-        sampler.seed(900_000_000 + number * 1_000_003, lanes)
-        at = (corner + sampler.next_2d()) / size
-        lens = sampler.next_2d() if camera.needs_aperture_sample() else mi.Point2f(0.5)
-        ray, weight = camera.sample_ray_differential(0.0, 0.0, at, lens)
-        found = weight * path.sample(scene, sampler, ray)[0]
-        dr.eval(found)
-        total += [np.asarray(plane).reshape(-1, AT_ONCE).mean(axis=-1) for plane in found]
-    mean = (total / (SAMPLES // AT_ONCE)).astype(np.float32)
-    return list(np.moveaxis(mean, 0, -1).reshape(len(windows), SIDE, SIDE, 3))
+    for window in windows:
+        y, x = (place.ravel().repeat(AT_ONCE).astype(np.float32) for place in _places(window))
+        corner, total = mi.Point2f(mi.Float(x), mi.Float(y)), np.zeros((3, SIDE * SIDE))
+        for number in range(SAMPLES // AT_ONCE):
+            sampler.seed(FIRST_SEED + number * SEED_STEP, len(x))
+            at = (corner + sampler.next_2d()) / size
+            lens = sampler.next_2d() if camera.needs_aperture_sample() else mi.Point2f(0.5)
+            ray, weight = camera.sample_ray_differential(0.0, 0.0, at, lens)
+            found = weight * path.sample(scene, sampler, ray)[0]
+            dr.eval(found)
+            total += [np.asarray(plane).reshape(-1, AT_ONCE).mean(axis=-1) for plane in found]
+        mean = (total / (SAMPLES // AT_ONCE)).astype(np.float32)
+        yield np.moveaxis(mean, 0, -1).reshape(SIDE, SIDE, 3)
 
 
 def _places(window: Window) -> np.ndarray:
@@ -105,6 +108,6 @@ def _rendered(mi: Any, scene: Any, path: Any, take: model.Take, window: Window) 
     camera = mi.load_dict(sensor(mi, take.view.cropped(window.left, window.top, SIDE, SIDE), take.aperture))
     total = np.zeros((SIDE, SIDE, 3))
     for number in range(SAMPLES // AT_ONCE):
-        found = mi.render(scene, sensor=camera, integrator=path, spp=AT_ONCE, seed=900_000_000 + number * 1_000_003)
+        found = mi.render(scene, sensor=camera, integrator=path, spp=AT_ONCE, seed=FIRST_SEED + number * SEED_STEP)
         total += np.array(found)[..., :3]
     return (total / (SAMPLES // AT_ONCE)).astype(np.float32)

@@ -16,12 +16,13 @@ from pergai.cards.catalogue import load_catalogue
 from pergai.engine.core import SceneParams
 from pergai.runners.render import camera, geometry, lights, model, shoot, translate
 from pergai.runners.render.denoise import Guide, denoise, without_fireflies
-from pergai.runners.render.materials import Surface, Texture, surface
+from pergai.runners.render.materials import Paintbox, Surface, Texture, surface
 from pergai.runners.render.relief import shading
+from pergai.runners.render.slopes import bump, reliefs
 from pergai.runners.render.spec import Finish, Light, check
 from pergai.runners.render.subject import Photo, stood
 from pergai.runners.render.trace import mean_colour_and_relief
-from pergai.runners.render.translate import coloured, in_relief, sensor
+from pergai.runners.render.translate import coloured, sensor
 from tests.runners.desk import real_model
 
 SIZE = 32
@@ -35,7 +36,7 @@ def take(tmp_path_factory: pytest.TempPathFactory) -> model.Take:
     return model.Take(
         view=camera.aim(SIZE, SIZE, (SIZE // 2, SIZE // 2), SIZE / 3, 40.0, 5.0),
         aperture=0.0,
-        solids=((geometry.ground((-9, 9), (-9, 9)), surface(Finish(), tmp_path_factory.mktemp("cache"))),),
+        solids=((geometry.ground((-9, 9), (-9, 9)), surface(Finish(), Paintbox(tmp_path_factory.mktemp("cache")))),),
         emitters=(KEY,),
         samples=4,
         depth=3,
@@ -82,7 +83,7 @@ def with_relief() -> Any:
 def cloth(take: model.Take, tmp_path_factory: pytest.TempPathFactory) -> model.Take:
     """Linen on the ground, as close as in a picture, its light from the side."""
     view = camera.aim(96, 96, (48, 48), 570.0, 60.0, 6.5)
-    linen = surface(Finish(material="linen"), tmp_path_factory.mktemp("cache"))
+    linen = surface(Finish(material="linen"), Paintbox(tmp_path_factory.mktemp("cache")))
     side = lights.lamp(Light(power=1.0, size=(1.0, 1.0), azimuth=-90, elevation=35))
     return replace(take, view=view, solids=((take.solids[0][0], linen),), emitters=(side,))
 
@@ -101,8 +102,8 @@ def test_relief_tilts_the_normals_as_it_does_in_the_light(cloth: model.Take) -> 
     sun = {"type": "directional", "direction": (-towards).tolist(), "irradiance": {"type": "rgb", "value": [np.pi] * 3}}
     shone = replace(cloth, solids=((mesh, surface),), emitters=(sun,), samples=256, depth=2)
     cosine = undenoised(mi, shone)[..., 0] / 0.5
-    assert in_relief(cloth.solids)
-    scene = coloured(mi, cloth.view, 0.0, cloth.solids, {}, relief=True)
+    raised = reliefs(cloth.view, 0.0, cloth.solids)
+    scene = coloured(mi, cloth.view, 0.0, cloth.solids, {}, raised)
     _, normals = mean_colour_and_relief(mi, scene, 256, cloth.seed, mi.load_dict(sensor(mi, cloth.view, 0.0)))
     assert cosine.std() > 0.1
     assert np.corrcoef((normals @ towards).ravel(), cosine.ravel())[0, 1] > 0.98
@@ -132,9 +133,38 @@ def test_a_border_between_two_surfaces_is_no_relief() -> None:
     assert np.abs(shade[:, :64] - 1).max() < 0.02
 
 
-def test_there_is_no_relief_where_none_is(take: model.Take) -> None:
+def test_each_light_leaves_its_own_colour_on_a_relief() -> None:
+    """What faces a warm lamp is warm, what faces away from it has the colour of the sky: with noise as well."""
+    random = np.random.default_rng(2)
+    normals = np.zeros((128, 128, 3), np.float32)
+    normals[..., :2] = random.uniform(-0.3, 0.3, (128, 128, 2))
+    normals[..., 2] = np.sqrt(1 - (normals[..., :2] ** 2).sum(axis=-1))
+    red, blue = (np.asarray(normals @ np.float32(towards)) for towards in ((0.6, 0, 0.8), (-0.6, 0, 0.8)))
+    true = np.stack([red, (red + blue) / 2, blue], axis=-1)
+    noisy = np.asarray(true * random.uniform(0.2, 1.8, true.shape), np.float32)
+    shade = shading(noisy, np.full_like(noisy, 0.5), normals)
+    warmth, known = shade[..., 0] - shade[..., 2], true[..., 0] - true[..., 2]
+    assert np.corrcoef(warmth.ravel(), known.ravel())[0, 1] > 0.9
+    assert warmth.std() == pytest.approx(known.std() / 0.8, rel=0.2)
+
+
+def test_there_is_no_relief_where_none_is_or_none_is_sharp(take: model.Take, cloth: model.Take) -> None:
     ceramic = Surface({"type": "twosided", "bsdf": {"type": "diffuse"}})
-    assert not in_relief(((take.solids[0][0], ceramic),))
+    assert not reliefs(take.view, 0.0, ((take.solids[0][0], ceramic),))
+    ((floor, linen),) = cloth.solids
+    below = geometry.moved(floor, (0, 0, -6))
+    (found,) = reliefs(cloth.view, 0.0, ((below, linen),)).values()
+    assert found.height is bump(linen)["arbitrary"]["bitmap"].array
+    assert reliefs(cloth.view, 0.2, cloth.solids)
+    assert not reliefs(cloth.view, 0.2, ((below, linen),))
+
+
+def test_two_colours_of_one_material_have_one_relief(cloth: model.Take, tmp_path: Path) -> None:
+    paintbox = Paintbox(tmp_path)
+    ((mesh, _),) = cloth.solids
+    red, blue = (surface(Finish(material="linen", colour=colour), paintbox) for colour in ("#a03020", "#2030a0"))
+    first, second = reliefs(cloth.view, 0.0, ((mesh, red), (mesh, blue))).values()
+    assert first is second
 
 
 def test_a_stray_pixel_is_pressed_down_but_not_the_few_that_find_a_reflection() -> None:

@@ -19,7 +19,7 @@ from pergai.runners.render.card import Card, Footprint
 from pergai.runners.render.denoise import Guide, denoise
 from pergai.runners.render.develop import bokeh_band, with_bokeh
 from pergai.runners.render.geometry import Mesh
-from pergai.runners.render.materials import MATERIALS, VISTA_SIZE, painted, surface
+from pergai.runners.render.materials import MATERIALS, VISTA_SIZE, Paintbox, surface
 from pergai.runners.render.spec import Backdrop, Bokeh, Finish, Floor, PhotoSet, Prop, Stand, check
 from pergai.runners.render.terrain import ENDLESS, RELIEFS
 from pergai.runners.render.vistas import ASPECT
@@ -123,7 +123,7 @@ def test_a_niche_is_closed_at_its_back() -> None:
 def test_a_picture_of_the_distance_is_out_of_focus_and_comes_again_without_a_seam(name: str, tmp_path: Path) -> None:
     """The foot of a green one is darker than its top: grass and undergrowth below, light between the crowns above. Before firs
     lies snow."""
-    picture = painted(name, "#a8c45c", "#2f4a22", tmp_path, VISTA_SIZE)["colour"].astype(float)
+    picture = Paintbox(tmp_path).painted(name, "#a8c45c", "#2f4a22", VISTA_SIZE)["colour"].astype(float)
     aside, seam = np.abs(np.diff(picture, axis=1)).mean(), np.abs(picture[:, 0] - picture[:, -1]).mean()
     assert seam < 2 * aside
     assert np.abs(np.diff(picture, axis=0)).max() < 0.3 * np.ptp(picture), "no edge is sharp"
@@ -170,7 +170,7 @@ def test_no_tree_of_a_vista_is_seen_twice_in_the_widest_picture(scene: str) -> N
 
 def test_the_lines_of_brushed_steel_are_seen_from_afar(tmp_path: Path) -> None:
     """In a picture that shows four texels as one pixel the tone varies from line to line, and hardly along a line."""
-    tone = painted("steel", "#d3d6da", "#5d636b", tmp_path)["colour"].astype(float).mean(axis=-1)
+    tone = Paintbox(tmp_path).painted("steel", "#d3d6da", "#5d636b")["colour"].astype(float).mean(axis=-1)
     seen = tone.reshape(512, 4, 512, 4).mean(axis=(1, 3))
     across, along = np.abs(np.diff(seen, axis=0)).mean(), np.abs(np.diff(seen, axis=1)).mean()
     assert across > 4
@@ -295,7 +295,7 @@ def test_the_beads_of_a_strand_touch_and_do_not_overlap() -> None:
 
 def test_a_petal_is_deep_at_its_foot(tmp_path: Path) -> None:
     """The first row of a fitted picture is where v is 0: the foot of the mesh."""
-    picture = painted("petal", "#ffffff", "#000000", tmp_path, 256)["colour"].astype(float)
+    picture = Paintbox(tmp_path).painted("petal", "#ffffff", "#000000", 256)["colour"].astype(float)
     assert picture[4:20, 50:200].mean() < 0.6 * picture[-20:-4, 50:200].mean()
     mesh = growth.petal(1.0, 0.9)
     assert np.abs(mesh.vertices[mesh.uv[:, 1] == 0]).max() < 1e-6
@@ -315,7 +315,7 @@ def test_a_picture_of_one_thing_is_neither_turned_nor_shifted(
     name: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     finish = Finish(material=name, scale=3.0, turn=40.0)  # type: ignore[arg-type]
-    look = surface(finish, tmp_path_factory.mktemp("textures"), (0.3, 0.7))
+    look = surface(finish, Paintbox(tmp_path_factory.mktemp("textures")), (0.3, 0.7))
     assert (look.period, look.turn, look.offset) == (1.0, 0.0, (0.0, 0.0))
 
 

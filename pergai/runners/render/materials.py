@@ -25,8 +25,8 @@ from pergai.runners.render.textures import PAINTERS, mixed, mixture, quantised
 TEXTURE_SIZE = 2048
 THING_SIZE, VISTA_SIZE = 512, 1024
 """Of a texture that is a picture of one small thing, and of a view as wide as any photograph."""
-REVISION = 7
-REVISIONS = {"leather": 8, "sand": 8, "silk": 9, "steel": 8, "stone": 8, "velvet": 9, "water": 9}
+REVISION = 10
+REVISIONS: dict[str, int] = {}
 """Count up when painters change, all or one, so that old cached textures are not used."""
 
 
@@ -124,8 +124,26 @@ class Surface:
     """Radiance of a surface that shines."""
 
 
-def surface(finish: Finish, cache: Path, offset: tuple[float, float] = (0.0, 0.0)) -> Surface:
-    """The description of a finish. Paints its textures when they are not yet in `cache`."""
+@dataclass(frozen=True, slots=True)
+class Paintbox:
+    """The textures of one picture: what is in it in several colours is read once."""
+
+    cache: Path
+    """Where painted textures are kept."""
+    heights: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Descriptions of the reliefs in use, by material."""
+    _kept: dict[tuple[str, int], dict[str, npt.NDArray[Any]]] = field(default_factory=dict)
+
+    def painted(self, name: str, colour: str, accent: str, size: int = TEXTURE_SIZE) -> dict[str, npt.NDArray[Any]]:
+        """The maps of one material in two colours; the same for ever for the same arguments."""
+        if (name, size) not in self._kept:
+            self._kept[name, size] = _painting(name, size, self.cache)
+        maps = self._kept[name, size]
+        return {**maps, "colour": mixed(maps["colour"], srgb(colour), srgb(accent))}
+
+
+def surface(finish: Finish, paintbox: Paintbox, offset: tuple[float, float] = (0.0, 0.0)) -> Surface:
+    """The description of a finish. Paints its textures when they are not yet in the paintbox's cache."""
     material = MATERIALS[finish.material]
     colour, accent = finish.colour or material.colour, finish.accent or _second(finish, material)
     roughness = material.roughness if finish.gloss is None else max(1 - finish.gloss, 0.02)
@@ -142,7 +160,7 @@ def surface(finish: Finish, cache: Path, offset: tuple[float, float] = (0.0, 0.0
     if material.thin:
         picture = {
             "type": "bitmap",
-            "bitmap": Texture(painted(finish.material, colour, accent, cache, material.fitted)["colour"]),
+            "bitmap": Texture(paintbox.painted(finish.material, colour, accent, material.fitted)["colour"]),
         }
         return Surface({
             "type": "principledthin", "base_color": picture, "roughness": roughness,
@@ -154,7 +172,7 @@ def surface(finish: Finish, cache: Path, offset: tuple[float, float] = (0.0, 0.0
     if not period:
         bsdf["base_color"] = _rgb(colour)
         return Surface({"type": "twosided", "bsdf": bsdf})
-    maps = painted(finish.material, colour, accent, cache, material.fitted or TEXTURE_SIZE)
+    maps = paintbox.painted(finish.material, colour, accent, material.fitted or TEXTURE_SIZE)
     colours = {"type": "bitmap", "bitmap": Texture(maps["colour"])}
     if material.matt:
         bsdf = {"type": "diffuse", "reflectance": colours}
@@ -165,33 +183,34 @@ def surface(finish: Finish, cache: Path, offset: tuple[float, float] = (0.0, 0.0
         rough = np.clip(rough * (roughness / max(float(rough.mean()), 1e-3)), 0.02, 1)
         bsdf["roughness"] = {"type": "bitmap", "raw": True, "bitmap": Texture(rough, raw=True)}
     if "relief" in maps and material.bump:
-        height = Texture(maps["relief"].astype(np.float32), raw=True)
-        bump = {"type": "bitmap", "raw": True, "bitmap": height}
+        if finish.material not in paintbox.heights:
+            height = Texture(maps["relief"].astype(np.float32), raw=True)
+            paintbox.heights[finish.material] = {"type": "bitmap", "raw": True, "bitmap": height}
+        bump = paintbox.heights[finish.material]
         bsdf = {"type": "bumpmap", "arbitrary": bump, "scale": material.bump * period, "bsdf": bsdf}
     if material.fitted:
         return Surface({"type": "twosided", "bsdf": bsdf}, period)
     return Surface({"type": "twosided", "bsdf": bsdf}, period, finish.turn, offset)
 
 
-def painted(name: str, colour: str, accent: str, cache: Path, size: int = TEXTURE_SIZE) -> dict[str, npt.NDArray[Any]]:
-    """The maps of one material in two colours; the same for ever for the same arguments.
-
-    Painted once for all colours and kept in the cache (see `textures.mixture`).
-    """
+def _painting(name: str, size: int, cache: Path) -> dict[str, npt.NDArray[Any]]:
+    """Painted once for all colours and kept in the cache (see `textures.mixture`); what an earlier revision has left goes."""
     key = hashlib.sha256(f"{name} {size} {REVISIONS.get(name, REVISION)}".encode()).hexdigest()[:20]
     path = cache / "textures" / f"{name}-{key}.npz"
     try:
         with np.load(path) as kept:
-            maps = dict(kept)
+            return dict(kept)
     except (OSError, ValueError, EOFError, KeyError):
         path.unlink(missing_ok=True)
         seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big")
         maps = quantised(mixture(PAINTERS[name], Noise(size, seed)))
         path.parent.mkdir(parents=True, exist_ok=True)
+        for earlier in path.parent.glob(f"{name}-*.npz"):
+            earlier.unlink(missing_ok=True)
         with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as part:
             np.savez(part, **maps)  # type: ignore[arg-type]
         os.replace(part.name, path)  # noqa: PTH105 - one atomic step
-    return {**maps, "colour": mixed(maps["colour"], srgb(colour), srgb(accent))}
+    return maps
 
 
 def _second(finish: Finish, material: Material) -> str:

@@ -25,8 +25,9 @@ from pergai.imaging.placement import Box
 from pergai.runners.render import catalogue
 from pergai.runners.render.camera import View
 from pergai.runners.render.denoise import Guide, denoise, without_fireflies
+from pergai.runners.render.slopes import reliefs
 from pergai.runners.render.trace import mean_colour, mean_colour_and_relief, mean_light
-from pergai.runners.render.translate import Made, Solid, coloured, in_relief, lit, sensor
+from pergai.runners.render.translate import Made, Solid, coloured, lit, sensor
 
 log = logging.getLogger(__name__)
 
@@ -165,9 +166,9 @@ class Renderer:
         return denoise(without_fireflies(noisy), guide, blurred=take.aperture >= self.blurred)
 
     def _guide(self, mi: Any, take: Take, made: Made) -> Guide:
-        relief = self.variant != "scalar" and in_relief(take.solids)
-        scene = coloured(mi, take.view, take.aperture, take.solids, made, relief=relief)
-        if not relief:
+        raised = {} if self.variant == "scalar" else reliefs(take.view, take.aperture, take.solids)
+        scene = coloured(mi, take.view, take.aperture, take.solids, made, raised)
+        if not raised:
             return Guide(_colours(mi, scene, take.view, take.aperture, self.guide_samples, take.seed, take.unseen))
         camera = mi.load_dict(sensor(mi, take.view, take.aperture))
         albedo, normals = mean_colour_and_relief(mi, scene, self.guide_samples, take.seed, camera, take.unseen)

@@ -42,22 +42,32 @@ SEAMLESS = 1e-3
 
 
 def shading(light: Floats, albedo: Floats, normals: Floats) -> Floats:
-    """How many times brighter its relief makes each pixel (height, width, 1) than the surface is thereabouts.
+    """How many times brighter its relief makes each pixel than the surface is thereabouts, in each colour of the light (height,
+    width, 3): what faces the sun is warmer than what faces the sky.
 
     `light` with its noise and `albedo`, linear, and `normals` of the relief over its surface, which is (0, 0, 1) where it is
     flat: each (height, width, 3).
     """
-    level, colour = np.asarray(light @ LUMINANCE, np.float32), np.asarray(albedo @ LUMINANCE, np.float32)
-    planes = [np.ascontiguousarray(plane) for plane in np.moveaxis(normals, -1, 0)]
+    planes = _planes(normals)
     flat = np.asarray((planes[2] > UPRIGHT) | (planes[2] < NOTHING), np.float32)
-    learnt = _nearby(flat) < SEAMLESS
-    excess = np.clip(_excess(level, 1e-3 * float(level.mean())), -MOST, MOST)
-    known = [*(plane - _nearby(plane) for plane in planes), _excess(colour, 0.02)]
-    *sideways, upright, _ = _regressed(excess * learnt, [plane * learnt for plane in known])
-    factors = [*sideways, np.clip(upright, 0, MOST_UPRIGHT)]
+    learnt = np.asarray(_nearby(flat) < SEAMLESS, np.float32)
+    lightness = np.asarray(albedo @ LUMINANCE, np.float32)
+    known = [learnt * plane for plane in (*(plane - _nearby(plane) for plane in planes), _excess(lightness, 0.02))]
+    wanted = [learnt * np.clip(_excess(plane, 1e-3 * float(plane.mean())), -MOST, MOST) for plane in _planes(light)]
     slopes = [plane - _thereabouts(plane) for plane in planes]
-    shade = 1 + sum((factor * slope for factor, slope in zip(factors, slopes, strict=True)), np.float32(0))
-    return np.asarray(np.clip(shade, DARKEST, BRIGHTEST), np.float32)[..., None]
+    factors = _regressed(wanted, known)
+    np.clip(factors[2], 0, MOST_UPRIGHT, out=factors[2])
+    shade = np.empty_like(light)
+    for colour in range(3):
+        found = 1 + sum(
+            (at_full_size(factors[i, colour], light.shape) * slope for i, slope in enumerate(slopes)), np.float32(0)
+        )
+        np.clip(found, DARKEST, BRIGHTEST, out=shade[..., colour])
+    return shade
+
+
+def _planes(picture: Floats) -> list[Plane]:
+    return [np.ascontiguousarray(plane) for plane in np.moveaxis(picture, -1, 0)]
 
 
 def _excess(plane: Plane, least: float) -> Plane:
@@ -65,14 +75,18 @@ def _excess(plane: Plane, least: float) -> Plane:
     return np.asarray((plane - _nearby(plane)) / (_thereabouts(plane) + least), np.float32)
 
 
-def _regressed(wanted: Plane, known: Sequence[Plane]) -> list[Plane]:
-    """The factors of a sum of what is known that comes nearest to what is wanted, in each neighbourhood."""
+def _regressed(wanted: Sequence[Plane], known: Sequence[Plane]) -> Floats:
+    """The factors (known, wanted, rows, columns) of a sum of what is known that comes nearest to each that is wanted, round each
+    cell."""
     count = len(known)
-    products = np.stack([[_mean(a * b) for b in known] for a in known])
-    right = np.stack([_mean(a * wanted) for a in known])
-    left = np.moveaxis(products, (0, 1), (-2, -1)) + FLATTEST * np.eye(count, dtype=np.float32)
-    factors = np.linalg.solve(left, np.moveaxis(right, 0, -1)[..., None])[..., 0]
-    return [at_full_size(plane, wanted.shape) for plane in np.moveaxis(factors, -1, 0)]
+    right = np.stack([[_mean(a * b) for b in wanted] for a in known])
+    left = np.empty((count, *right.shape[:1], *right.shape[2:]), np.float32)
+    for i, a in enumerate(known):
+        for j, b in enumerate(known[: i + 1]):
+            left[i, j] = left[j, i] = _mean(a * b)
+        left[i, i] += FLATTEST
+    factors: Floats = np.linalg.solve(np.moveaxis(left, (0, 1), (-2, -1)), np.moveaxis(right, (0, 1), (-2, -1)))
+    return np.moveaxis(factors, (-2, -1), (0, 1))
 
 
 def _thereabouts(plane: Plane) -> Plane:

@@ -15,7 +15,7 @@ from pergai.runners.render import lights, props, room, stands, terrain, walls
 from pergai.runners.render.camera import DecidedView
 from pergai.runners.render.card import Card, Footprint
 from pergai.runners.render.geometry import Mesh
-from pergai.runners.render.materials import Surface, Texture, surface
+from pergai.runners.render.materials import Paintbox, Surface, Texture, surface
 from pergai.runners.render.spec import Backdrop, Finish, Light, PhotoSet
 from pergai.runners.render.vistas import ASPECT
 
@@ -58,16 +58,17 @@ def build(
     """
     feet = [card.footprint for card in cards]
     taken = feet if shared is None else [shared]
+    paintbox = Paintbox(cache)
     texture_random, prop_random, light_random = (np.random.default_rng([seed, k]) for k in range(3))
     lift = 0.0 if photo_set.stand.kind == "none" or view == "top" else photo_set.stand.height
     solids: list[Solid] = []
     if photo_set.floor.shape != "none":
-        solids += _floor(photo_set, view, lift, texture_random, cache, taken)
+        solids += _floor(photo_set, view, lift, texture_random, paintbox, taken)
     standing: list[Mesh] = []
     if view != "top":
-        solids += _backdrop(photo_set, lift, texture_random, cache)
+        solids += _backdrop(photo_set, lift, texture_random, paintbox)
         if photo_set.stand.kind != "none":
-            look = surface(photo_set.stand, cache, _offset(texture_random))
+            look = surface(photo_set.stand, paintbox, _offset(texture_random))
             behind = max((foot.back for foot in feet), default=STAND_DEPTH) if shared is None else STAND_DEPTH
             standing = [stands.build(photo_set.stand, width, behind, texture_random)]
             solids.append((standing[0], look))
@@ -75,7 +76,9 @@ def build(
     raised = [g.moved(mesh, (0, 0, lift)) for mesh in standing]
     meshes = [g.moved(props.build(prop, prop_random, raised), (0, 0, -lift)) for prop in seen]
     meshes = room.stepped_aside(seen, meshes, room.obstacles(taken, standing))
-    solids += [(mesh, surface(prop, cache, _offset(texture_random))) for prop, mesh in zip(seen, meshes, strict=True)]
+    solids += [
+        (mesh, surface(prop, paintbox, _offset(texture_random))) for prop, mesh in zip(seen, meshes, strict=True)
+    ]
     emitters = []
     for light in photo_set.lights:
         turned = _turned(lights.softened(light, shadow), light_random)
@@ -115,10 +118,15 @@ def _turned(light: Light, random: Random) -> Light:
 
 
 def _floor(
-    photo_set: PhotoSet, view: DecidedView, lift: float, random: Random, cache: Path, footprints: Sequence[Footprint]
+    photo_set: PhotoSet,
+    view: DecidedView,
+    lift: float,
+    random: Random,
+    paintbox: Paintbox,
+    footprints: Sequence[Footprint],
 ) -> list[Solid]:
     floor, backdrop = photo_set.floor, photo_set.backdrop
-    look = surface(floor, cache, _offset(random))
+    look = surface(floor, paintbox, _offset(random))
     if floor.shape == "flat":
         if backdrop.kind == "sweep" and view != "top" and not backdrop.colour and backdrop.material == "paper":
             mesh = walls.sweep(-14.0, backdrop.distance, min(1.4, backdrop.distance * 0.6), 30.0, 80.0)
@@ -151,7 +159,7 @@ def _floor(
     return solids + [(g.moved(piece, (0, 0, -lift - lower)), look) for piece in far + wide]
 
 
-def _backdrop(photo_set: PhotoSet, lift: float, random: Random, cache: Path) -> list[Solid]:
+def _backdrop(photo_set: PhotoSet, lift: float, random: Random, paintbox: Paintbox) -> list[Solid]:
     backdrop = photo_set.backdrop
     if backdrop.kind in {"none", "sky"}:
         return []
@@ -177,7 +185,7 @@ def _backdrop(photo_set: PhotoSet, lift: float, random: Random, cache: Path) -> 
     else:
         finish = backdrop
         mesh = g.moved(walls.curtain(14.0, 9.0, 0.1, 2.5 / max(backdrop.scale, 0.1), random), (0, backdrop.distance, 0))
-    return [(g.moved(mesh, (0, 0, down)), surface(finish, cache, _offset(random)))]
+    return [(g.moved(mesh, (0, 0, down)), surface(finish, paintbox, _offset(random)))]
 
 
 _WALLS: dict[str, Callable[[float], Mesh]] = {

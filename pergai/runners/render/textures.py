@@ -99,24 +99,27 @@ def mixture(painter: Painter, noise: Noise) -> Maps:
     return Maps(maps.colour @ solve.T, maps.roughness, maps.relief)
 
 
+WHOLE, MOST_SHARE = 8192, 3.99
+"""What is kept for a share of 1, and for how much there is room. (Half floats are as large, and three times as slow to read:
+many shares are next to nothing.)"""
 ROWS = 32
 """Of a texture that are mixed at once: they fit into a processor's cache, which is three times as fast as all of it."""
 
 
 def mixed(shares: npt.NDArray[np.generic], colour: Field, accent: Field) -> npt.NDArray[np.uint8]:
-    """The shares of `mixture` in two colours, as sRGB bytes."""
-    palette = np.stack([colour, accent, np.ones(3, np.float32)]).astype(np.float32)
+    """Quantised shares of `mixture` in two colours, as sRGB bytes."""
+    palette = np.stack([colour, accent, np.ones(3, np.float32)]).astype(np.float32) * np.float32(255 / WHOLE)
     texels = np.empty(shares.shape, np.uint8)
     for start in range(0, len(shares), ROWS):
         here = shares[start : start + ROWS].astype(np.float32) @ palette
-        here *= 255
         texels[start : start + ROWS] = np.clip(np.rint(here, out=here), 0, 255, out=here)
     return texels
 
 
 def quantised(maps: Maps) -> dict[str, npt.NDArray[np.generic]]:
-    """Maps as they are kept on the disk: shares and relief in half floats, roughness in 8 bits."""
-    kept: dict[str, npt.NDArray[np.generic]] = {"colour": maps.colour.astype(np.float16)}
+    """Maps as they are kept on the disk: shares in parts of `WHOLE`, relief in half floats, roughness in 8 bits."""
+    shares = np.rint(np.clip(maps.colour, -MOST_SHARE, MOST_SHARE) * WHOLE).astype(np.int16)
+    kept: dict[str, npt.NDArray[np.generic]] = {"colour": shares}
     if maps.roughness is not None:
         kept["roughness"] = np.rint(np.clip(maps.roughness, 0, 1) * 255).astype(np.uint8)
     if maps.relief is not None:

@@ -13,6 +13,7 @@ from pergai.runners.render.camera import View
 from pergai.runners.render.colour import LUMINANCE
 from pergai.runners.render.geometry import Mesh
 from pergai.runners.render.materials import Surface, Texture
+from pergai.runners.render.slopes import Relief, bump, normals
 
 Floats = npt.NDArray[np.float32]
 Solid = tuple[Mesh, Surface]
@@ -39,8 +40,6 @@ number."""
 
 RELIEF = "vertex_relief"
 """What a solid's relief is known by to Mitsuba."""
-STEEP = 0.2
-"""Slope of a relief, root mean square, from which on a denoiser takes more of it away than a look at it costs."""
 
 
 def lit(
@@ -103,67 +102,37 @@ def _weighed(emitter: Mapping[str, Any], weight: float) -> dict[str, Any]:
 
 
 def coloured(
-    mi: Any, view: View, aperture: float, solids: tuple[Solid, ...], made: Made, *, relief: bool = False
+    mi: Any,
+    view: View,
+    aperture: float,
+    solids: tuple[Solid, ...],
+    made: Made,
+    raised: Mapping[int, Relief] | None = None,
 ) -> Any:
     """The set with every surface shining evenly in its own colour: what the camera sees of it is the albedo, in one step of a
     path. (Mitsuba's own `albedo` AOV costs four times as much, and is black for metals.)
 
-    With `relief` each has the attribute `RELIEF` besides: the normals of its relief over it, (0, 0, 1) where it is flat, as
-    Mitsuba's `bumpmap` tilts them.
+    With surfaces `raised` (see `slopes`), each solid has the attribute `RELIEF` besides: the normals of its relief over it,
+    (0, 0, 1) for all others, as Mitsuba's `bumpmap` tilts them.
     """
     scene: dict[str, Any] = {"type": "scene", "sensor": sensor(mi, view, aperture)}
     plain = mi.load_dict({"type": "diffuse"})
-    known = {id(surface): surface for _, surface in solids}  # a floor of several pieces has one
-    normals = {name: mi.load_dict(_real(mi, _normals(surface))) for name, surface in known.items()} if relief else {}
+    flat = mi.load_dict({"type": "rgb", "value": [0.0, 0.0, 1.0]})
+    tilted = {relief: mi.load_dict(_real(mi, _normals(relief))) for relief in raised.values()} if raised else {}
     for i, (mesh, surface) in enumerate(solids):
         shown = _facing(mesh, np.asarray(view.origin))
         shine = {"radiance": _real(mi, _colour(surface.bsdf), made)}
         scene[f"solid{i}"] = _mesh(mi, f"solid{i}", shown, surface, plain, shine)
-        if relief:
-            scene[f"solid{i}"].add_texture_attribute(RELIEF, normals[id(surface)])
+        if raised:
+            relief = raised.get(id(surface))
+            scene[f"solid{i}"].add_texture_attribute(RELIEF, flat if relief is None else tilted[relief])
     return mi.load_dict(scene)
 
 
-def in_relief(solids: tuple[Solid, ...]) -> bool:
-    """Whether any surface is steep."""
-    known = {id(surface): surface for _, surface in solids}
-    return any(_steepness(surface) >= STEEP for surface in known.values())
-
-
-def _bump(bsdf: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The description of the relief, empty where there is none."""
-    if bsdf["type"] == "bumpmap":
-        return bsdf
-    return _bump(bsdf["bsdf"]) if "bsdf" in bsdf else {}
-
-
-def _steepness(surface: Surface) -> float:
-    """Slope of its relief, root mean square; 0 where it has none."""
-    bump = _bump(surface.bsdf)
-    if not bump:
-        return 0.0
-    height = bump["arbitrary"]["bitmap"].array
-    along, across = np.diff(height[::4], axis=1), np.diff(height[:, ::4], axis=0)
-    step = float(np.sqrt((along**2).mean() + (across**2).mean()))
-    return float(step * bump["scale"] / surface.period * height.shape[1])
-
-
-def _normals(surface: Surface) -> Mapping[str, Any]:
+def _normals(relief: Relief) -> Mapping[str, Any]:
     """Between four texels of a height each: half a texel further on."""
-    bump = _bump(surface.bsdf)
-    if not bump:
-        return {"type": "rgb", "value": [0.0, 0.0, 1.0]}
-    height = bump["arbitrary"]["bitmap"].array
-    size = height.shape[1]
-    right, down = np.roll(height, -1, 1), np.roll(height, -1, 0)
-    falling, rising = height - np.roll(right, -1, 0), right - down
-    steepness = np.float32(bump["scale"] / surface.period * size / 2)
-    normals = np.empty((*height.shape, 3), np.float32)
-    normals[..., 0] = (falling - rising) * steepness
-    normals[..., 1] = (falling + rising) * steepness
-    normals[..., 2] = 1
-    normals /= np.sqrt(np.einsum("ijk,ijk->ij", normals, normals))[..., None]
-    return {"type": "bitmap", "raw": True, "bitmap": Texture(normals, raw=True), "to_uv": ("moved", -0.5 / size)}
+    half = -0.5 / relief.height.shape[1]
+    return {"type": "bitmap", "raw": True, "bitmap": Texture(normals(relief), raw=True), "to_uv": ("moved", half)}
 
 
 def _facing(mesh: Mesh, eye: npt.NDArray[np.float64]) -> Mesh:
@@ -249,7 +218,7 @@ def _aligned(array: npt.NDArray[Any], kind: type[np.generic]) -> npt.NDArray[Any
 def _texture_space(mesh: Mesh, surface: Surface) -> Floats:
     if not surface.period:
         return mesh.uv
-    a = np.radians(surface.turn + (HAIR if _bump(surface.bsdf) else 0.0))
+    a = np.radians(surface.turn + (HAIR if bump(surface) else 0.0))
     rotation = np.array([[np.cos(a), -np.sin(a)], [np.sin(a), np.cos(a)]])
     return np.asarray(mesh.uv @ rotation.T / surface.period + np.asarray(surface.offset), np.float32)
 
@@ -265,7 +234,7 @@ def _real(mi: Any, node: Any, made: Made | None = None) -> Any:
     """A description with its textures and transforms made real."""
     if isinstance(node, Texture):
         array = node.array if node.array.ndim == 3 else node.array[..., None]
-        bitmap = mi.Bitmap(np.array(array, order="C"))  # a copy: the original may be read-only
+        bitmap = mi.Bitmap(np.require(array, requirements=["C", "W"]))
         bitmap.set_srgb_gamma(not node.raw)
         return bitmap
     if isinstance(node, Mapping):

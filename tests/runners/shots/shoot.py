@@ -26,7 +26,7 @@ from pergai.cards.catalogue import load_catalogue
 from pergai.runners.render import model
 from pergai.runners.render.camera import aim
 from pergai.runners.render.geometry import Mesh, sheet
-from pergai.runners.render.materials import Surface, Texture, surface
+from pergai.runners.render.materials import Paintbox, Surface, Texture, surface
 from pergai.runners.render.spec import Finish
 from pergai.runners.render.walls import sweep
 from tests.runners.desk import WEIGHTS
@@ -179,7 +179,7 @@ def _coverage(parts: Parts, common: dict[str, Any]) -> Floats:
 
 def _stage(look: Ground, cache: Path) -> tuple[tuple[Mesh, Surface], ...]:
     if look.material:
-        paper = surface(Finish(material=look.material, scale=0.6), cache)  # type: ignore[arg-type]
+        paper = surface(Finish(material=look.material, scale=0.6), Paintbox(cache))  # type: ignore[arg-type]
     else:
         r, g, b = (int(look.colour[i : i + 2], 16) / 255 for i in (1, 3, 5))
         paper = Surface({"type": "diffuse", "reflectance": {"type": "rgb", "value": [r**2.2, g**2.2, b**2.2]}})
