@@ -17,10 +17,10 @@ from pergai.runners.render import geometry as g
 from pergai.runners.render.camera import DecidedView, aim
 from pergai.runners.render.card import Card, Footprint
 from pergai.runners.render.denoise import Guide, denoise
-from pergai.runners.render.develop import bokeh_band, with_bokeh
+from pergai.runners.render.develop import SOURCE, WHITE, bokeh_band, with_bokeh, with_glare
 from pergai.runners.render.geometry import Mesh
 from pergai.runners.render.materials import MATERIALS, VISTA_SIZE, Paintbox, surface
-from pergai.runners.render.spec import Backdrop, Bokeh, Finish, Floor, PhotoSet, Prop, Stand, check
+from pergai.runners.render.spec import Backdrop, Bokeh, Finish, Floor, Look, PhotoSet, Prop, Stand, check
 from pergai.runners.render.terrain import ENDLESS, RELIEFS
 from pergai.runners.render.vistas import ASPECT
 
@@ -344,6 +344,32 @@ def test_the_lights_of_a_city_lie_between_its_skyline_and_the_edge_of_the_floor(
     far = np.array([0.0, 1e6, 1e6 * np.tan(np.radians(2.0))])
     assert rows.min() >= view.project(far)[1] - 4
     assert rows.max() <= view.project((0.0, 0.9, 0.0))[1] + 1
+
+
+def test_a_flame_lights_the_air_round_it_and_a_white_wall_does_not() -> None:
+    """As a lens does it: nearer is brighter, and the colour is the flame's. Nothing is added where nothing shines."""
+    look, white = Look(exposure=-0.5), 0.7
+    limit = SOURCE * white / (WHITE * 2.0**look.exposure)
+    wall = np.full((128, 128, 3), 0.99 * limit, np.float32)
+    assert np.array_equal(with_glare(wall, look, white), wall)
+    night = np.zeros((128, 128, 3), np.float32)
+    night[60:68, 60:68] = np.float32([8, 4, 1]) * limit
+    lit = with_glare(night, look, white)
+    near, far = lit[64, 72], lit[64, 84]
+    assert near[0] > 3 * far[0] > 0
+    assert near[0] / near[1] == pytest.approx(7 / 3, rel=0.02)
+    assert near[2] == 0, "no colour of a light is brighter for it than twice white"
+    spread = (lit - night).sum() / np.maximum(night - limit, 0).sum()
+    assert spread == pytest.approx(look.glare, rel=0.1)
+    assert np.array_equal(with_glare(night, Look(glare=0), white), night)
+
+
+def test_a_glow_shines_with_its_power(tmp_path: Path) -> None:
+    once, nine = (
+        surface(Finish(material="glow", colour="#ffb85a", power=p), Paintbox(tmp_path)).glow for p in (1.0, 9.0)
+    )
+    assert once is not None
+    assert nine == pytest.approx([9 * channel for channel in once])
 
 
 def _props(

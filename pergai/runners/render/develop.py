@@ -11,12 +11,17 @@ from pergai.imaging.picture import RGB, Alpha
 from pergai.imaging.planes import largest
 from pergai.runners.render.camera import View
 from pergai.runners.render.colour import LUMINANCE, from_linear, linear
+from pergai.runners.render.neighbourhood import at_full_size, in_cells
 from pergai.runners.render.spec import Bokeh, Look, PhotoSet
 
 Floats = npt.NDArray[np.float32]
 
 WHITE = 0.86
 """Where a correctly lit white surface lands, in linear light, before the tone curve."""
+SOURCE = 2.0
+"""How many times brighter than the paper of a print something is that shines itself."""
+GLARE_REACH = (0.012, 0.06)
+"""Deviations of the light round a source, in the picture's longer side."""
 FAINTEST_SHADOW = 5 / 255
 """A shadow on white is somewhere at least this dark."""
 
@@ -121,6 +126,20 @@ def with_bokeh(
         disc = np.clip((radius - r) / soft + 0.5, 0, 1) * (0.72 + 0.28 * (r / radius) ** 3)
         out[y0:y1, x0:x1] += (power * disc)[..., None].astype(np.float32) * rgb
     return out
+
+
+def with_glare(colour: Floats, look: Look, white: float) -> Floats:
+    """Linear light through a lens that spreads `look.glare` of a source's own: half of it near, half of it far round a flame, a
+    tube or their mirror images. `white` is the level of a white surface."""
+    excess = np.maximum(colour - SOURCE * white / (WHITE * 2.0**look.exposure), 0)
+    if not look.glare or not excess.any():
+        return colour
+    cells = in_cells(excess)
+    across = max(cells.shape[:2])
+    spread = sum(ndimage.gaussian_filter(cells, (reach * across, reach * across, 0)) for reach in GLARE_REACH)
+    return colour + np.float32(look.glare / len(GLARE_REACH)) * at_full_size(
+        np.asarray(spread, np.float32), colour.shape
+    )
 
 
 def source_noise(source: RGB, alpha: Alpha) -> float:

@@ -148,7 +148,7 @@ def surface(finish: Finish, paintbox: Paintbox, offset: tuple[float, float] = (0
     colour, accent = finish.colour or material.colour, finish.accent or _second(finish, material)
     roughness = material.roughness if finish.gloss is None else max(1 - finish.gloss, 0.02)
     if finish.material == "glow":
-        r, g, b = linear(colour)
+        r, g, b = (float(channel * finish.power) for channel in linear(colour))
         return Surface({"type": "diffuse", "reflectance": _rgb(colour)}, glow=(r, g, b))
     if material.conductor:
         metal: dict[str, Any] = {"type": "roughconductor", "material": material.conductor, "alpha": roughness**1.5}

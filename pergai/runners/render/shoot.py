@@ -202,7 +202,7 @@ def ground(plan: Plan, light: Light) -> Floats:
     white = lights.level(plan.photo_set)
     band = develop.bokeh_band(plan.photo_set, plan.take.view)
     colour = develop.with_bokeh(colour, plan.photo_set.bokeh, white, random, band)
-    picture = develop.tone(colour, look, white)
+    picture = develop.tone(develop.with_glare(colour, look, white), look, white)
     if light.detail is None:
         picture = enlarged(picture, width, height)
     else:

@@ -42,6 +42,8 @@ class Finish(Part, frozen=True, kw_only=True):
     """Turn of the texture in degrees."""
     gloss: float | None = None
     """0 matt - 1 mirror-smooth; the material's own when missing."""
+    power: float = 1.0
+    """Of what shines, a `glow`: its radiance against its colour's."""
 
 
 class Floor(Finish, frozen=True, kw_only=True):
@@ -175,6 +177,8 @@ class Look(Part, frozen=True, kw_only=True):
     grain: float = 1.0
     """Grain against the source's own noise."""
     vignette: float = 0.0
+    glare: float = 0.4
+    """Share of a lamp's or a flame's light that the lens spreads round it."""
     seamless: bool = False
     """Pure white (255) wherever no shadow falls."""
 
