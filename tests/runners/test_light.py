@@ -16,13 +16,14 @@ from pergai.cards.catalogue import load_catalogue
 from pergai.engine.core import SceneParams
 from pergai.runners.render import camera, geometry, lights, model, shoot, translate
 from pergai.runners.render.denoise import Guide, denoise, without_fireflies
+from pergai.runners.render.focus import evened
 from pergai.runners.render.materials import Paintbox, Surface, Texture, surface
 from pergai.runners.render.relief import shading
 from pergai.runners.render.slopes import bump, reliefs
 from pergai.runners.render.spec import Finish, Light, check
 from pergai.runners.render.subject import Photo, stood
-from pergai.runners.render.trace import mean_colour_and_relief
-from pergai.runners.render.translate import coloured, sensor
+from pergai.runners.render.trace import mean_colour_relief_and_blur
+from pergai.runners.render.translate import coloured
 from tests.runners.desk import real_model
 
 SIZE = 32
@@ -104,7 +105,8 @@ def test_relief_tilts_the_normals_as_it_does_in_the_light(cloth: model.Take) -> 
     cosine = undenoised(mi, shone)[..., 0] / 0.5
     raised = reliefs(cloth.view, 0.0, cloth.solids)
     scene = coloured(mi, cloth.view, 0.0, cloth.solids, {}, raised)
-    _, normals = mean_colour_and_relief(mi, scene, 256, cloth.seed, mi.load_dict(sensor(mi, cloth.view, 0.0)))
+    _, normals, blur = mean_colour_relief_and_blur(mi, scene, 256, cloth.seed, cloth.view, 0.0)
+    assert not blur.any()
     assert cosine.std() > 0.1
     assert np.corrcoef((normals @ towards).ravel(), cosine.ravel())[0, 1] > 0.98
 
@@ -157,6 +159,23 @@ def test_there_is_no_relief_where_none_is_or_none_is_sharp(take: model.Take, clo
     assert found.height is bump(linen)["arbitrary"]["bitmap"].array
     assert reliefs(cloth.view, 0.2, cloth.solids)
     assert not reliefs(cloth.view, 0.2, ((below, linen),))
+
+
+def test_the_noise_of_looks_at_something_blurred_is_evened_out_and_nothing_sharp_is_touched(cloth: model.Take) -> None:
+    """A floor of linen, sharp in the middle of the picture: its threads stay as they were seen."""
+    import mitsuba as mi
+
+    renderer = with_relief()
+    mi.set_variant(model.VARIANTS[renderer.variant])
+    view = replace(cloth.view, width=256, height=256, centre=(128.0, 128.0))
+    scene = coloured(mi, view, 0.6, cloth.solids, {}, reliefs(view, 0.6, cloth.solids))
+    _, few, blur = mean_colour_relief_and_blur(mi, scene, 8, 1, view, 0.6)
+    _, many, _ = mean_colour_relief_and_blur(mi, scene, 512, 2, view, 0.6)
+    even = evened(few, blur)
+    sharp, blurred = blur < 2, blur > 8
+    assert sharp.any()
+    assert np.array_equal(even[sharp], few[sharp])
+    assert np.square(even - many)[blurred].mean() < 0.1 * np.square(few - many)[blurred].mean()
 
 
 def test_two_colours_of_one_material_have_one_relief(cloth: model.Take, tmp_path: Path) -> None:

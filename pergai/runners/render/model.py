@@ -25,8 +25,9 @@ from pergai.imaging.placement import Box
 from pergai.runners.render import catalogue
 from pergai.runners.render.camera import View
 from pergai.runners.render.denoise import Guide, denoise, without_fireflies
+from pergai.runners.render.focus import evened
 from pergai.runners.render.slopes import reliefs
-from pergai.runners.render.trace import mean_colour, mean_colour_and_relief, mean_light
+from pergai.runners.render.trace import mean_colour, mean_colour_relief_and_blur, mean_light
 from pergai.runners.render.translate import Made, Solid, coloured, lit, sensor
 
 log = logging.getLogger(__name__)
@@ -170,9 +171,10 @@ class Renderer:
         scene = coloured(mi, take.view, take.aperture, take.solids, made, raised)
         if not raised:
             return Guide(_colours(mi, scene, take.view, take.aperture, self.guide_samples, take.seed, take.unseen))
-        camera = mi.load_dict(sensor(mi, take.view, take.aperture))
-        albedo, normals = mean_colour_and_relief(mi, scene, self.guide_samples, take.seed, camera, take.unseen)
-        return Guide(np.clip(albedo, 0, 1), normals)
+        albedo, normals, blur = mean_colour_relief_and_blur(
+            mi, scene, self.guide_samples, take.seed, take.view, take.aperture, take.unseen
+        )
+        return Guide(np.clip(albedo, 0, 1), evened(normals, blur))
 
     def _contrast(self, mi: Any, contrast: Contrast) -> Light:
         few = max(1, round(contrast.take.samples * CONTRAST_SAMPLES))

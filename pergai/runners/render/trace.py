@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pergai.runners.render.translate import RELIEF
+from pergai.runners.render.camera import View
+from pergai.runners.render.translate import RELIEF, sensor
 
 Floats = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
@@ -48,18 +49,27 @@ def mean_colour(mi: Any, scene: Any, samples: int, seed: int, camera: Any, unsee
     return _wavefronts(mi, camera, samples, seed, lambda _, ray: [_shining(scene.ray_intersect(ray))], unseen)[0]
 
 
-def mean_colour_and_relief(
-    mi: Any, scene: Any, samples: int, seed: int, camera: Any, unseen: Mask | None = None
-) -> tuple[Floats, Floats]:
-    """The same, and the normals that the scene's solids have as `translate.RELIEF`. Not in the scalar variant: it has no
-    integrator that finds them, and would take as long for it as for the light."""
+def mean_colour_relief_and_blur(
+    mi: Any, scene: Any, samples: int, seed: int, view: View, aperture: float, unseen: Mask | None = None
+) -> tuple[Floats, Floats, Floats]:
+    """The same, the normals that the scene's solids have as `translate.RELIEF`, and the diameter in pixels (height, width) of the
+    circle that a point there is spread over. Not in the scalar variant: it has no integrator that finds them, and would take
+    as long for it as for the light."""
+    import drjit as dr
+
+    camera = mi.load_dict(sensor(mi, view, aperture))
+    eye, forward = mi.Point3f(dr.opaque(mi.Point3f, view.origin)), mi.Vector3f(dr.opaque(mi.Vector3f, view.forward))
+    nearness = dr.opaque(mi.Float, 1 / view.distance)
+    spread = dr.opaque(mi.Float, 2 * aperture * view.focal)
 
     def look(_: Any, ray: Any) -> list[Any]:
         seen = scene.ray_intersect(ray)
-        return [_shining(seen), seen.shape.eval_attribute_3(RELIEF, seen)]
+        away = dr.select(seen.is_valid(), dr.rcp(dr.dot(seen.p - eye, forward)), 0)
+        blur = spread * dr.abs(nearness - away)
+        return [_shining(seen), seen.shape.eval_attribute_3(RELIEF, seen), mi.Color3f(blur)]
 
-    colour, relief = _wavefronts(mi, camera, samples, seed, look, unseen)
-    return colour, relief
+    colour, relief, blur = _wavefronts(mi, camera, samples, seed, look, unseen)
+    return colour, relief, blur[..., 0]
 
 
 def _shining(seen: Any) -> Any:
