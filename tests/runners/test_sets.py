@@ -17,7 +17,7 @@ from pergai.runners.render import geometry as g
 from pergai.runners.render.camera import DecidedView, aim
 from pergai.runners.render.card import Card, Footprint
 from pergai.runners.render.denoise import Guide, denoise
-from pergai.runners.render.develop import SOURCE, WHITE, bokeh_band, with_bokeh, with_glare
+from pergai.runners.render.develop import SOURCE, WHITE, bokeh_band, source_noise, with_bokeh, with_glare
 from pergai.runners.render.geometry import Mesh
 from pergai.runners.render.materials import MATERIALS, VISTA_SIZE, Paintbox, surface
 from pergai.runners.render.spec import Backdrop, Bokeh, Finish, Floor, Look, PhotoSet, Prop, Stand, check
@@ -362,6 +362,22 @@ def test_a_flame_lights_the_air_round_it_and_a_white_wall_does_not() -> None:
     spread = (lit - night).sum() / np.maximum(night - limit, 0).sum()
     assert spread == pytest.approx(look.glare, rel=0.1)
     assert np.array_equal(with_glare(night, Look(glare=0), white), night)
+
+
+def test_fur_is_no_grain_and_grain_is_found_through_it() -> None:
+    random = np.random.default_rng(4)
+    alpha = np.zeros((300, 300), np.uint8)
+    alpha[60:240, 60:240] = 255
+
+    def photo(fur: float, grain: float, ground: float) -> np.ndarray:
+        levels = np.where(alpha == 255, 120 + random.normal(0, fur + 1e-6, alpha.shape), ground)
+        noisy = np.rint(levels + random.normal(0, grain + 1e-6, alpha.shape))
+        return np.repeat(np.clip(noisy, 0, 255).astype(np.uint8)[..., None], 3, axis=-1)
+
+    assert source_noise(photo(0, 2, 200), alpha) == pytest.approx(2, rel=0.1)
+    assert source_noise(photo(15, 1, 200), alpha) == pytest.approx(1, rel=0.1)
+    assert source_noise(photo(0, 2, 255), alpha) == pytest.approx(2, rel=0.1), "a white that is clipped has no grain"
+    assert source_noise(photo(0, 2, 0), alpha) == pytest.approx(2, rel=0.1), "nor has the black under a cut-out"
 
 
 def test_a_glow_shines_with_its_power(tmp_path: Path) -> None:

@@ -20,6 +20,10 @@ WHITE = 0.86
 """Where a correctly lit white surface lands, in linear light, before the tone curve."""
 SOURCE = 2.0
 """How many times brighter than the paper of a print something is that shines itself."""
+AROUND = 64
+"""Pixels round a product in which its photo's grain is looked for."""
+CLIPPED = 8
+"""From black or white: a grain there is cut off."""
 GLARE_REACH = (0.012, 0.06)
 """Deviations of the light round a source, in the picture's longer side."""
 FAINTEST_SHADOW = 5 / 255
@@ -143,16 +147,20 @@ def with_glare(colour: Floats, look: Look, white: float) -> Floats:
 
 
 def source_noise(source: RGB, alpha: Alpha) -> float:
-    """The source's own grain inside the product, as a deviation in 1/255 (robust: Immerkær 1996 with a median)."""
-    solid = alpha == 255
-    near = ndimage.find_objects(solid.view(np.uint8))  # of a large photo the product may be a small part
+    """The source's own grain, as a deviation in 1/255 (robust: Immerkær 1996 with a median): that of the product, or of what is
+    round it where that is less, for fur and fabric are no grain. What is clipped or painted shows none and tells nothing."""
+    near = ndimage.find_objects((alpha == 255).view(np.uint8))  # of a large photo the product may be a small part
     if not near:
         return 1.0
-    luma = source[near[0]].astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
+    wide = tuple(slice(max(along.start - AROUND, 0), along.stop + AROUND) for along in near[0])
+    luma = source[wide].astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
     kernel = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
     response = np.abs(ndimage.convolve(luma, kernel, mode="nearest"))
-    inside = response[ndimage.binary_erosion(solid[near[0]], iterations=2)]
-    return float(np.median(inside) / 0.6745 / 6.0) if inside.size > 500 else 1.0
+    exposed = (luma > CLIPPED) & (luma < 255 - CLIPPED)
+    inside = response[ndimage.binary_erosion(alpha[wide] == 255, iterations=2)]
+    outside = response[ndimage.binary_erosion(alpha[wide] == 0, iterations=4) & exposed]
+    found = [float(np.median(part) / 0.6745 / 6.0) for part in (inside, outside) if part.size > 500]
+    return min((noise for noise in found if noise), default=found[0] if found else 1.0)
 
 
 def grained(picture: Floats, deviation: float, random: np.random.Generator) -> Floats:
