@@ -14,9 +14,9 @@ from pergai.runners.render import model
 from tests.runners.desk import real_model
 
 SCRIPT = """
+import sys
 from dataclasses import replace
 from pathlib import Path
-from tempfile import mkdtemp
 import drjit as dr
 import numpy as np
 from pergai.cards.catalogue import load_catalogue
@@ -26,14 +26,14 @@ from pergai.runners.render import model, shoot
 from pergai.runners.render.spec import check
 from pergai.runners.render.subject import Photo, stood
 
-cards, cache = load_catalogue(), Path(mkdtemp())
+cards, scene, cache = load_catalogue(), sys.argv[1], Path(sys.argv[2])
 engine = model.load(cards.models["mitsuba"], Path(), "cpu")
-photo_set = check(cards.scenes["marble"])
+photo_set = check(cards.scenes[scene])
 dr.set_flag(dr.JitFlag.KernelHistory, True)
 for seed, (width, height), tall in ((1, (96, 96), 90), (2, (96, 96), 30), (3, (130, 78), 90), (4, (64, 99), 150)):
     box = np.full((tall, 60, 3), 90, np.uint8)
     product = Photo(Picture(box), Matte(np.full((tall, 60), 255, np.uint8), box))
-    params = SceneParams(scene="marble", width=width, height=height, variant=seed % 3)
+    params = SceneParams(scene=scene, width=width, height=height, variant=seed % 3)
     subject = stood(photo_set, params, [product])
     dr.kernel_history_clear()
     for _ in range(2):
@@ -43,14 +43,19 @@ for seed, (width, height), tall in ((1, (96, 96), 90), (2, (96, 96), 30), (3, (1
 
 
 @pytest.mark.slow
-def test_a_set_is_compiled_once_for_all_its_pictures(tmp_path: Path) -> None:
+@pytest.mark.parametrize("scene", ["marble", "podium"])
+def test_a_set_is_compiled_once_for_all_its_pictures(scene: str, tmp_path: Path) -> None:
     """Whatever the size, the product, the seed, the variation: a compiler takes longer than many a picture's light."""
     renderer: Any = real_model(model.load, "mitsuba")
     if renderer.variant == "scalar":
         pytest.skip("the scalar variant compiles nothing")
-    known = {"DRJIT_CACHE_DIR": str(tmp_path)}
+    known, cache = {"DRJIT_CACHE_DIR": str(tmp_path)}, str(tmp_path / "cache")
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=False, env={**os.environ, **known}
+        [sys.executable, "-c", SCRIPT, scene, cache],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, **known},
     )
     assert done.returncode == 0, done.stderr
     first, *others = map(int, done.stdout.split())
