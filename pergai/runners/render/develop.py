@@ -20,12 +20,12 @@ WHITE = 0.86
 """Where a correctly lit white surface lands, in linear light, before the tone curve."""
 SOURCE = 2.0
 """How many times brighter than the paper of a print something is that shines itself."""
+GLARE_REACH = (0.012, 0.06)
+"""Deviations of the light round a source, in the picture's longer side."""
 AROUND = 64
 """Pixels round a product in which its photo's grain is looked for."""
 CLIPPED = 8
 """From black or white: a grain there is cut off."""
-GLARE_REACH = (0.012, 0.06)
-"""Deviations of the light round a source, in the picture's longer side."""
 FAINTEST_SHADOW = 5 / 255
 """A shadow on white is somewhere at least this dark."""
 

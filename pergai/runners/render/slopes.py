@@ -19,7 +19,7 @@ Floats = npt.NDArray[np.float32]
 STEEP = 0.1
 """Slope, root mean square, from which on a denoiser takes more of a relief away than a look at it costs."""
 SHARP = 0.01
-"""Of the picture's longer side, over which a surface may be blurred: more shows the noise of the looks, and no relief."""
+"""Of the picture's longer side, over which a surface may be blurred: where it is more, a look costs more than it shows."""
 ROWS = 64
 """Of a texture that are turned into normals at once: they fit into a processor's cache."""
 
