@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 
 from pergai.runners.render import catalogue, model
-from pergai.runners.render.trace import ROULETTE_FROM
+from pergai.runners.render.trace import ROULETTE_FROM, brought
 from pergai.runners.render.translate import lit, sensor
 
 SAMPLES = 2048
-VERSION = 5
+VERSION = 6
 """Raised when a texture or a shape changes and no Take tells: what was true is so no more."""
 AT_ONCE = 1024
 """Paths a pixel in one pass; a square, or the sampler takes more."""
@@ -92,7 +92,7 @@ def _traced(engine: model.Renderer, take: model.Take, windows: list[Window]) -> 
             at = (corner + sampler.next_2d()) / size
             lens = sampler.next_2d() if camera.needs_aperture_sample() else mi.Point2f(0.5)
             ray, weight = camera.sample_ray_differential(0.0, 0.0, at, lens)
-            found = weight * path.sample(scene, sampler, ray)[0]
+            found = weight * brought(path, scene, sampler, ray)
             dr.eval(found)
             total += [np.asarray(plane).reshape(-1, AT_ONCE).mean(axis=-1) for plane in found]
         mean = (total / (SAMPLES // AT_ONCE)).astype(np.float32)

@@ -20,9 +20,9 @@ from pergai.runners.render.focus import evened
 from pergai.runners.render.materials import Paintbox, Surface, Texture, surface
 from pergai.runners.render.relief import shading
 from pergai.runners.render.slopes import bump, reliefs
-from pergai.runners.render.spec import Finish, Light, check
+from pergai.runners.render.spec import Ambient, Finish, Light, check
 from pergai.runners.render.subject import Photo, stood
-from pergai.runners.render.trace import mean_colour_relief_and_blur
+from pergai.runners.render.trace import MOST_LIGHT, mean_colour_relief_and_blur
 from pergai.runners.render.translate import coloured
 from tests.runners.desk import real_model
 
@@ -62,6 +62,50 @@ def noise(take: model.Take) -> float:
 def test_feeble_lamps_cost_no_noise(take: model.Take) -> None:
     """A path asks one lamp. Where all six are asked as often, five paths of six come back with next to nothing."""
     assert noise(replace(take, emitters=(KEY, *FEEBLE))) < 0.15
+
+
+def test_the_sky_costs_no_noise(take: model.Take) -> None:
+    """A path that goes on meets it by itself: where it is asked for its light as often as a lamp, there is twice the noise."""
+    assert noise(replace(take, emitters=(KEY, lights.sky(Ambient(power=1.0))))) < 0.03
+
+
+def test_how_often_a_path_is_mirrored_changes_the_noise_and_not_the_light(take: model.Take, tmp_path: Path) -> None:
+    tiles = surface(Finish(material="tiles"), Paintbox(tmp_path))
+    mirrored = as_often_mirrored_as_scattered(tiles.bsdf)
+    (mesh, _), *_ = take.solids
+    lit = replace(take, emitters=(KEY, lights.sky(Ambient(power=1.0))), samples=64)
+    ours, even = (replace(lit, solids=((mesh, look),)) for look in (tiles, replace(tiles, bsdf=mirrored)))
+    assert noise(ours) < 0.8 * noise(even)
+    assert level(ours) == pytest.approx(level(even), rel=0.01)
+
+
+def as_often_mirrored_as_scattered(bsdf: dict[str, Any]) -> dict[str, Any]:
+    if "bsdf" in bsdf:
+        return {**bsdf, "bsdf": as_often_mirrored_as_scattered(bsdf["bsdf"])}
+    rates = {name: 1.0 for name in bsdf if name.endswith("sampling_rate")}
+    assert len(rates) == 2
+    return {**bsdf, **rates}
+
+
+def level(take: model.Take) -> float:
+    import mitsuba as mi
+
+    mi.set_variant(model.VARIANTS[real_model(model.load, "mitsuba").variant])
+    return float(undenoised(mi, take).mean())
+
+
+def test_a_mirrored_sun_is_no_brighter_than_the_brightest_lamp(take: model.Take, tmp_path: Path) -> None:
+    """Its thousandfold light, met by one path of thousands, is a speck that no number of paths averages out."""
+    if real_model(model.load, "mitsuba").variant == "scalar":
+        pytest.skip("the scalar variant adds up what its paths bring by itself")
+    import mitsuba as mi
+
+    sun = lights.lamp(Light(kind="sun", azimuth=180.0, elevation=40.0, size=(3.0, 3.0), power=1.0))
+    assert max(sun["emitter"]["radiance"]["value"]) > 5 * MOST_LIGHT
+    (mesh, _), *_ = take.solids
+    mirror = surface(Finish(material="chrome", gloss=0.98), Paintbox(tmp_path))
+    light = undenoised(mi, replace(take, solids=((mesh, mirror),), emitters=(sun,), samples=16))
+    assert 0.5 * MOST_LIGHT < light.max() <= MOST_LIGHT
 
 
 @pytest.mark.parametrize("tint", [(0.58, 0.52, 0.44), (0.02, 0.02, 0.03)], ids=["plaster", "dark"])

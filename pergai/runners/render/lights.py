@@ -17,6 +17,11 @@ from pergai.runners.render.spec import Ambient, Light, PhotoSet
 Vector = npt.NDArray[np.float64]
 
 
+SKY_ASKED = 1e-6
+"""How often a path asks a sky, where it asks a lamp of the same power once: a path that goes on meets the sky by itself, and
+what it asks of it is behind a wall half of the time. Not never, or a set without a lamp would have nothing to ask."""
+
+
 def direction(azimuth: float, elevation: float) -> Vector:
     """From the product towards a light. Azimuth 0 is the camera's side, 90 the right."""
     a, e = np.radians(azimuth), np.radians(elevation)
@@ -81,9 +86,8 @@ def softened(light: Light, shadow: str) -> Light:
 def sky(ambient: Ambient, horizon: str = "", top: str = "") -> dict[str, Any]:
     """Light from everywhere: even, or a gradient from the ground over the horizon to the zenith."""
     even = np.asarray(linear(ambient.colour)) * ambient.power
-    weight = float(even @ LUMINANCE)
     if not (ambient.ground or horizon):
-        return {"type": "constant", "radiance": {"type": "rgb", "value": even.tolist()}, "sampling_weight": weight}
+        return {"type": "constant", "radiance": {"type": "rgb", "value": even.tolist()}, "sampling_weight": SKY_ASKED}
     low = np.asarray(linear(ambient.ground or ambient.colour)) * ambient.power
     middle = np.asarray(linear(horizon)) * ambient.power if horizon else even
     high = np.asarray(linear(top)) * ambient.power if top else even
@@ -97,7 +101,7 @@ def sky(ambient: Ambient, horizon: str = "", top: str = "") -> dict[str, Any]:
         "type": "envmap",
         "bitmap": Texture(np.ascontiguousarray(picture), raw=True),
         "to_world": ("upright",),
-        "sampling_weight": weight,
+        "sampling_weight": SKY_ASKED,
     }
 
 

@@ -53,6 +53,9 @@ class Material:
     bump: float = 1.0
     principled: Mapping[str, float] = field(default_factory=dict)
     """Further parameters of the principled BSDF."""
+    mirrored: float = 1.0
+    """How often a path is mirrored here for each time that it is scattered: less where a surface is pale and rough, or seen
+    from above, more where it is dark and polished. It decides about noise alone."""
     conductor: str = ""
     thin: float = 0.0
     """Share of light that goes through a leaf or a petal."""
@@ -66,28 +69,34 @@ class Material:
 MATERIALS: dict[str, Material] = {
     "paper": Material("#e9e6e1", "#d0ccc4", 3.0, matt=True),
     "plaster": Material("#e6ddd0", "#c2b39c", 3.2, bump=0.22, matt=True),
-    "concrete": Material("#b6b3ad", "#85827c", 3.0, 0.7, 0.4),
+    "concrete": Material("#b6b3ad", "#85827c", 3.0, 0.7, 0.4, mirrored=0.15),
     "marble": Material("#f3f1ed", "#83868c", 2.6, 0.12, 0.5, principled={"clearcoat": 0.3}),
-    "travertine": Material("#e6d9c3", "#b39a78", 2.4, 0.5, 0.4),
+    "travertine": Material("#e6d9c3", "#b39a78", 2.4, 0.5, 0.4, mirrored=0.3),
     "terrazzo": Material("#efe9e0", "#c98d6b", 2.4, 0.16, 0.5),
-    "stone": Material("#8a8680", "#4c4a47", 2.6, 0.7, 0.4),
+    "stone": Material("#8a8680", "#4c4a47", 2.6, 0.7, 0.4, mirrored=0.3),
     "pebble": Material("#77736d", "#2c2b2a", 6.0, 0.26, 0.5),
     "asphalt": Material("#6b6b6b", "#2a2a2a", 2.4, 0.75, 0.4),
     "wood": Material("#b98555", "#6f4423", 2.8, 0.45, 0.45),
     "planks": Material("#c39a6b", "#7a5230", 3.2, 0.45, 0.45),
     "bench": Material("#b08a5f", "#5a3c24", 2.4, 0.55, 0.4),
     "herringbone": Material("#c39a6b", "#7a5230", 3.2, 0.4, 0.45),
-    "linen": Material("#e3dccd", "#a89a82", 1.6, 0.9, 0.2, principled={"sheen": 0.4}),
+    "linen": Material("#e3dccd", "#a89a82", 1.6, 0.9, 0.2, principled={"sheen": 0.4}, mirrored=0.15),
     "velvet": Material("#7a1f2d", "#2f0a10", 1.8, 0.9, 0.2, principled={"sheen": 3.0, "sheen_tint": 0.6}),
     "silk": Material("#d9b8a8", "#a57f70", 1.4, 0.4, 0.5, principled={"metallic": 0.45}),
     "leather": Material("#7a4a2b", "#3f2313", 1.8, 0.45, 0.5),
     "sand": Material("#e6cfa6", "#b08f60", 1.6, matt=True),
-    "snow": Material("#f5f8fc", "#d5e0ee", 1.6, 0.65, 0.4),
-    "moss": Material("#6f8a3a", "#2b3d18", 1.6, 0.95, 0.2, principled={"sheen": 0.5, "sheen_tint": 0.8}),
-    "tiles": Material("#e9eeee", "#b5b5b0", 2.2, 0.1, 0.5),
-    "water": Material("#1d3a44", "#12252b", 2.6, 0.03, 0.6, principled={"clearcoat": 1.0, "clearcoat_gloss": 1.0}),
-    "ceramic": Material("#f2efe9", "#d8d4cc", 0.0, 0.28, 0.5, principled={"clearcoat": 0.6, "clearcoat_gloss": 0.95}),
-    "lacquer": Material("#20242a", "#101010", 0.0, 0.06, 0.5, principled={"clearcoat": 1.0, "clearcoat_gloss": 1.0}),
+    "snow": Material("#f5f8fc", "#d5e0ee", 1.6, 0.65, 0.4, mirrored=0.2),
+    "moss": Material("#6f8a3a", "#2b3d18", 1.6, 0.95, 0.2, principled={"sheen": 0.5, "sheen_tint": 0.8}, mirrored=0.15),
+    "tiles": Material("#e9eeee", "#b5b5b0", 2.2, 0.1, 0.5, mirrored=0.2),
+    "water": Material(
+        "#1d3a44", "#12252b", 2.6, 0.03, 0.6, principled={"clearcoat": 1.0, "clearcoat_gloss": 1.0}, mirrored=2.5
+    ),
+    "ceramic": Material(
+        "#f2efe9", "#d8d4cc", 0.0, 0.28, 0.5, principled={"clearcoat": 0.6, "clearcoat_gloss": 0.95}, mirrored=0.3
+    ),
+    "lacquer": Material(
+        "#20242a", "#101010", 0.0, 0.06, 0.5, principled={"clearcoat": 1.0, "clearcoat_gloss": 1.0}, mirrored=2.5
+    ),
     "acrylic": Material("#e8eef2", "#cfd8de", 0.0, 0.04, 0.6, principled={"clearcoat": 1.0, "clearcoat_gloss": 1.0}),
     "gold": Material("#e6b65a", "#b98a35", 0.0, 0.16, conductor="Au"),
     "copper": Material("#d98b66", "#a4603f", 0.0, 0.18, conductor="Cu"),
@@ -97,10 +106,10 @@ MATERIALS: dict[str, Material] = {
     "frosted": Material("#ffffff", "#ffffff", 0.0, 0.25, dielectric=True),
     "pool": Material("#a8dcdc", "#f4ffff", 3.2, 0.03, 0.6, principled={"clearcoat": 1.0, "clearcoat_gloss": 1.0}),
     "kraft": Material("#c8a47a", "#96734c", 2.0, matt=True),
-    "brick": Material("#a9614a", "#bdb2a4", 3.0, 0.85, 0.3),
-    "denim": Material("#33486b", "#c3cbd6", 1.3, 0.9, 0.2, principled={"sheen": 0.3}),
-    "gingham": Material("#c23b3b", "#f6f2ea", 1.9, 0.9, 0.2, principled={"sheen": 0.3}),
-    "citrus": Material("#ef8f1d", "#f7b64a", 1.0, 0.3, 0.5, fitted=THING_SIZE),
+    "brick": Material("#a9614a", "#bdb2a4", 3.0, 0.85, 0.3, mirrored=0.15),
+    "denim": Material("#33486b", "#c3cbd6", 1.3, 0.9, 0.2, principled={"sheen": 0.3}, mirrored=0.15),
+    "gingham": Material("#c23b3b", "#f6f2ea", 1.9, 0.9, 0.2, principled={"sheen": 0.3}, mirrored=0.15),
+    "citrus": Material("#ef8f1d", "#f7b64a", 1.0, 0.3, 0.5, fitted=THING_SIZE, mirrored=0.2),
     "leaf": Material("#4f7138", "#2d4a22", 1.0, 0.45, 0.5, thin=0.45, fitted=THING_SIZE),
     "petal": Material("#f1c9d0", "#d99aa8", 1.0, 0.7, 0.2, thin=0.5, fitted=THING_SIZE),
     "garden": Material("#a8c45c", "#2f4a22", 1.0, matt=True, fitted=VISTA_SIZE),
@@ -168,6 +177,7 @@ def surface(finish: Finish, paintbox: Paintbox, offset: tuple[float, float] = (0
         }, 1.0)  # fmt: skip
     bsdf: dict[str, Any] = {"type": "principled", "roughness": roughness, "specular": material.specular}
     bsdf |= material.principled
+    bsdf |= {"main_specular_sampling_rate": material.mirrored, "clearcoat_sampling_rate": material.mirrored}
     period = material.period * (1.0 if material.fitted else finish.scale)
     if not period:
         bsdf["base_color"] = _rgb(colour)

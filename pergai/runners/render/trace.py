@@ -17,6 +17,9 @@ Mask = npt.NDArray[np.bool_]
 Look = Callable[[Any, Any], list[Any]]
 """What a sampler and a ray find, each a colour."""
 
+MOST_LIGHT = 100.0
+"""What one path brings at most: no lamp shines as brightly but the sun, thousands of times as bright as white. A wall near water,
+say, sees the sun mirrored in it once in some thousand paths, and then as a white speck."""
 TOO_FEW = "at least one sample is needed"
 ROULETTE_FROM = 4
 """Steps of a path after which it may end by chance."""
@@ -26,7 +29,7 @@ def mean_light(
     mi: Any, scene: Any, depth: int, samples: int, seed: int, camera: Any, unseen: Mask | None = None
 ) -> Floats:
     """What `samples` paths a pixel, of `depth` steps at most, find on average, (height, width, 3), spread evenly over what they
-    can see (the sampler of `translate.sensor`).
+    can see (the sampler of `translate.sensor`). None brings more than `MOST_LIGHT`, but in the scalar variant.
 
     `unseen` (height, width) are pixels that nobody will look at: in the vectorised variants no path starts there, and they are
     as bright as the others are on average. Raises ValueError for less than one sample.
@@ -36,9 +39,17 @@ def mean_light(
         return _rendered(mi, scene, path, samples, seed, camera)
 
     def look(sampler: Any, ray: Any) -> list[Any]:
-        return [path.sample(scene, sampler, ray)[0]]
+        return [brought(path, scene, sampler, ray)]
 
     return _wavefronts(mi, camera, samples, seed, look, unseen)[0]
+
+
+def brought(path: Any, scene: Any, sampler: Any, ray: Any) -> Any:
+    """The light that one path brings along a ray, `MOST_LIGHT` of each colour at most. What is no number stays so."""
+    import drjit as dr
+
+    light = path.sample(scene, sampler, ray)[0]
+    return dr.select(light > MOST_LIGHT, MOST_LIGHT, light)
 
 
 def mean_colour(mi: Any, scene: Any, samples: int, seed: int, camera: Any, unseen: Mask | None = None) -> Floats:

@@ -52,11 +52,12 @@ def lit(
 ) -> Any:
     """The set under its lamps. `aperture` is the radius of the lens in units.
 
-    A path asks one light at each step. It asks them as often as they are bright at the product, or half of the noise would come
-    from looking at those that give next to nothing.
+    A path asks one lamp at each step. It asks them as often as they are bright at the product, or half of the noise would come
+    from looking at those that give next to nothing. It hardly ever asks the sky (`lights.SKY_ASKED`).
     """
     scene: dict[str, Any] = {"type": "scene", "sensor": sensor(mi, view, aperture)}
-    powers = [_power(mesh, surface) for mesh, surface in solids] + [_weight(emitter) for emitter in emitters]
+    lamps = [emitter["emitter"]["sampling_weight"] for emitter in emitters if "emitter" in emitter]
+    powers = [_power(mesh, surface) for mesh, surface in solids] + lamps
     least = LEAST_CHOSEN * sum(powers) / max(sum(power > 0 for power in powers), 1)
     for i, (mesh, surface) in enumerate(solids):
         shine = None
@@ -65,7 +66,7 @@ def lit(
             shine = {"radiance": glow, "sampling_weight": least + _power(mesh, surface)}
         scene[f"solid{i}"] = _mesh(mi, f"solid{i}", mesh, surface, _once(mi, surface.bsdf, made), shine)
     for i, emitter in reversed(tuple(enumerate(emitters))):
-        scene[f"emitter{i}"] = _lamp(mi, _real(mi, _weighed(emitter, least + _weight(emitter))))
+        scene[f"emitter{i}"] = _lamp(mi, _real(mi, _chosen(emitter, least)))
     return mi.load_dict(scene)
 
 
@@ -91,14 +92,12 @@ def _power(mesh: Mesh, surface: Surface) -> float:
     return float(np.asarray(surface.glow) @ LUMINANCE) * area / (4 * np.pi * distance**2)
 
 
-def _weight(emitter: Mapping[str, Any]) -> float:
-    return float(emitter.get("emitter", emitter).get("sampling_weight", 1.0))
-
-
-def _weighed(emitter: Mapping[str, Any], weight: float) -> dict[str, Any]:
-    if "emitter" in emitter:
-        return {**emitter, "emitter": {**emitter["emitter"], "sampling_weight": weight}}
-    return {**emitter, "sampling_weight": weight}
+def _chosen(emitter: Mapping[str, Any], least: float) -> Mapping[str, Any]:
+    """A lamp that is asked more often by `least`; a sky as it is."""
+    if "emitter" not in emitter:
+        return emitter
+    shine = emitter["emitter"]
+    return {**emitter, "emitter": {**shine, "sampling_weight": least + shine["sampling_weight"]}}
 
 
 def coloured(
