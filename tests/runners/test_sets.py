@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ from pergai.runners.render.develop import SOURCE, WHITE, bokeh_band, source_nois
 from pergai.runners.render.geometry import Mesh
 from pergai.runners.render.materials import MATERIALS, VISTA_SIZE, Paintbox, surface
 from pergai.runners.render.spec import Backdrop, Bokeh, Finish, Floor, Look, PhotoSet, Prop, Stand, check
-from pergai.runners.render.terrain import ENDLESS, RELIEFS
+from pergai.runners.render.terrain import ENDLESS, RELIEFS, Height, level
 from pergai.runners.render.vistas import ASPECT
 
 SCENES = load_catalogue().scenes
@@ -61,6 +62,28 @@ def test_every_prop_of_a_set_is_a_sound_mesh_above_the_floor(scene: str) -> None
         sound(mesh)
         if prop.kind not in {"shingle", "petals", "leaves", "branch", "plant", "grass"}:
             assert mesh.vertices[:, 2].min() > prop.z - 0.12
+
+
+@pytest.mark.parametrize("ground", [level, RELIEFS["cloth"](np.random.default_rng(3), 0.8)], ids=["table", "cloth"])
+@pytest.mark.parametrize(("kind", "size"), [("leaves", (0.2, 0.09)), ("petals", (0.11, 0.095)), ("maple", (0.27,))])
+@pytest.mark.parametrize("seed", range(4))
+def test_what_lies_on_the_ground_touches_it_and_dips_into_it_nowhere(
+    kind: Any, size: tuple[float, ...], seed: int, ground: Height
+) -> None:
+    lying = props.build(Prop(kind=kind, size=size, at=(0.4, -0.3)), np.random.default_rng(seed), ground=ground)
+    x, y, z = lying.vertices.T
+    above = z - ground(x, y)
+    assert 0 < above.min() < 0.003
+    assert above.max() < 0.8 * size[0]
+
+
+def test_stones_are_as_high_as_the_ground_under_them() -> None:
+    ground = RELIEFS["dunes"](np.random.default_rng(1), 1.0)
+    stone = Prop(kind="stones", size=(0.1,), at=(1.2, 2.4), z=-0.02)
+    even, raised = (props.build(stone, np.random.default_rng(1), ground=height) for height in (level, ground))
+    here = float(ground(np.float32([1.2]), np.float32([2.4]))[0])
+    assert abs(here) > 0.01
+    assert np.allclose(raised.vertices[:, 2] - even.vertices[:, 2], here, atol=1e-5)
 
 
 @pytest.mark.parametrize("scene", SCENES)

@@ -44,7 +44,7 @@ def lobed(length: float, random: np.random.Generator, lobes: int = 5, n: int = 1
     z = curl * r**2.5 * rim * (0.6 + 0.6 * np.sin(2 * angle + phase)) + twist * x * y + 0.22 * r * fold * rim
     stalk_t = np.linspace(0, 1, 9)[:, None]
     stalk = np.concatenate([0.12 * stalk_t**2 * random.normal(), -0.62 * stalk_t, 0.02 + 0.1 * stalk_t**2], axis=1)
-    points = np.stack([x, y, z - z.min() * 0.5], -1)
+    points = np.stack([x, y, z], -1)
     uv = np.stack([0.5 + 0.42 * x, 0.12 + 0.86 * np.clip(y, -0.1, 1)], -1)
     stem = tube(stalk.astype(np.float32), 0.012, 5)
     stem = replace(stem, uv=np.full_like(stem.uv, 0.5))

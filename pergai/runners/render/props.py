@@ -13,19 +13,26 @@ from pergai.runners.render import geometry as g
 from pergai.runners.render import growth, pebbles, walls
 from pergai.runners.render.geometry import Mesh
 from pergai.runners.render.spec import Prop
+from pergai.runners.render.terrain import Height, level
 
 Random = np.random.Generator
 Maker = Callable[[Prop, Random], Mesh]
 
 
-def build(prop: Prop, random: Random, standing: Sequence[Mesh] = ()) -> Mesh:
-    """All copies of a prop, standing on z = 0 of the floor, where its table says; a bed of pebbles lies round what is
-    `standing` there already."""
+LYING = frozenset({"leaves", "petals", "maple"})
+"""Kinds that touch the ground with their lowest points; others stand on what is under their middle, some of them sunk in."""
+TOUCH = 0.002
+"""Units above the ground that they begin: what lies in the same plane is seen through."""
+
+
+def build(prop: Prop, random: Random, standing: Sequence[Mesh] = (), ground: Height = level) -> Mesh:
+    """All copies of a prop on the `ground`, where its table says; a bed of pebbles lies round what is `standing` there
+    already."""
     if prop.kind == "shingle":
         return _shingle(prop, random, standing)
     maker = _MAKERS[prop.kind]
     if prop.count == 1:
-        return g.moved(maker(prop, random), (*prop.at, prop.z), prop.heading)
+        return _laid(prop, g.moved(maker(prop, random), (*prop.at, prop.z), prop.heading), prop.at, ground)
     copies, taken = [], list[tuple[float, float]]()
     for _ in range(prop.count):
         x, y = _spot(prop, random, taken)
@@ -34,8 +41,17 @@ def build(prop: Prop, random: Random, standing: Sequence[Mesh] = ()) -> Mesh:
         strewn = g.scaled(strewn, float(random.uniform(0.75, 1.2)))
         z = prop.z + float(random.random()) * prop.above
         tilt = float(random.uniform(-70, 70)) if prop.above else 0.0
-        copies.append(g.moved(strewn, (x, y, z), float(random.uniform(0, 360)), tilt))
+        strewn = g.moved(strewn, (x, y, z), float(random.uniform(0, 360)), tilt)
+        copies.append(_laid(prop, strewn, (x, y), ground))
     return g.join(copies)
+
+
+def _laid(prop: Prop, copy: Mesh, at: Sequence[float], ground: Height) -> Mesh:
+    if prop.kind in LYING and not prop.above:
+        x, y, z = copy.vertices.T
+        return g.moved(copy, (0, 0, prop.z + TOUCH + float((ground(x, y) - z).max())))
+    under = ground(np.array([at[0]], np.float32), np.array([at[1]], np.float32))
+    return g.moved(copy, (0, 0, float(under[0])))
 
 
 def _spot(prop: Prop, random: Random, taken: Sequence[tuple[float, float]]) -> tuple[float, float]:
@@ -117,13 +133,13 @@ def _column(prop: Prop, random: Random) -> Mesh:
 def _leaf(prop: Prop, random: Random) -> Mesh:
     length, width = _size(prop, 1, 0.45)[:2]
     leaf = growth.blade(length, width, droop=float(random.uniform(-0.3, 0.5)), fold=float(random.uniform(0.05, 0.3)))
-    return g.moved(leaf, (0, 0, 0.012 + 0.05 * length * float(random.random())))
+    _, along, down = leaf.vertices[-1]
+    return g.moved(leaf, tilt=float(-np.degrees(np.arctan2(down, along))))  # its tip no lower than its stalk
 
 
 def _petal(prop: Prop, random: Random) -> Mesh:
     length, width = _size(prop, 1, 0.85)[:2]
-    petal = growth.petal(length, width, droop=float(random.uniform(-0.5, 0.1)), cup=float(random.uniform(0.15, 0.45)))
-    return g.moved(petal, (0, 0, 0.015))
+    return growth.petal(length, width, droop=float(random.uniform(-0.5, 0.1)), cup=float(random.uniform(0.15, 0.45)))
 
 
 def _stone(prop: Prop, random: Random) -> Mesh:
@@ -255,7 +271,7 @@ def _berries(prop: Prop, random: Random) -> Mesh:
 
 def _maple(prop: Prop, random: Random) -> Mesh:
     leaf = growth.lobed(prop.size[0], random, int(random.choice([5, 5, 7])))
-    return g.moved(leaf, (0, 0, 0.008 + 0.02 * float(random.random())), 0, float(random.uniform(-9, 12)))
+    return g.moved(leaf, tilt=float(random.uniform(-9, 12)))
 
 
 def _pumpkin(prop: Prop, random: Random) -> Mesh:

@@ -16,7 +16,7 @@ from pergai.runners.render.camera import DecidedView
 from pergai.runners.render.card import Card, Footprint
 from pergai.runners.render.geometry import Mesh
 from pergai.runners.render.materials import Paintbox, Surface, Texture, surface
-from pergai.runners.render.spec import Backdrop, Finish, Light, PhotoSet
+from pergai.runners.render.spec import Backdrop, Finish, Floor, Light, PhotoSet
 from pergai.runners.render.vistas import ASPECT
 
 Random = np.random.Generator
@@ -62,8 +62,11 @@ def build(
     texture_random, prop_random, light_random = (np.random.default_rng([seed, k]) for k in range(3))
     lift = 0.0 if photo_set.stand.kind == "none" or view == "top" else photo_set.stand.height
     solids: list[Solid] = []
+    ground: terrain.Height = terrain.level
     if photo_set.floor.shape != "none":
-        solids += _floor(photo_set, view, lift, texture_random, paintbox, taken)
+        offset = _offset(texture_random)
+        ground = _relief(photo_set.floor, lift, texture_random, taken)
+        solids += _floor(photo_set, view, lift, surface(photo_set.floor, paintbox, offset), ground)
     standing: list[Mesh] = []
     if view != "top":
         solids += _backdrop(photo_set, lift, texture_random, paintbox)
@@ -74,7 +77,7 @@ def build(
             solids.append((standing[0], look))
     seen = [room.strewn_round(prop, taken) for prop in photo_set.props if view in prop.views]
     raised = [g.moved(mesh, (0, 0, lift)) for mesh in standing]
-    meshes = [g.moved(props.build(prop, prop_random, raised), (0, 0, -lift)) for prop in seen]
+    meshes = [g.moved(props.build(prop, prop_random, raised, ground), (0, 0, -lift)) for prop in seen]
     meshes = room.stepped_aside(seen, meshes, room.obstacles(taken, standing))
     solids += [
         (mesh, surface(prop, paintbox, _offset(texture_random))) for prop, mesh in zip(seen, meshes, strict=True)
@@ -117,16 +120,27 @@ def _turned(light: Light, random: Random) -> Light:
     return Light(**fields)
 
 
-def _floor(
-    photo_set: PhotoSet,
-    view: DecidedView,
-    lift: float,
-    random: Random,
-    paintbox: Paintbox,
-    footprints: Sequence[Footprint],
-) -> list[Solid]:
+def _relief(floor: Floor, lift: float, random: Random, footprints: Sequence[Footprint]) -> terrain.Height:
+    """How high the floor is, level under the products: it would rise above their feet."""
+    if floor.shape == "flat":
+        return terrain.level
+    height = terrain.RELIEFS[floor.shape](random, floor.relief)
+    left = min((foot.left for foot in footprints), default=-0.3)
+    right = max((foot.right for foot in footprints), default=0.3)
+    front = min((foot.front for foot in footprints), default=0.0)
+    behind = max((foot.back for foot in footprints), default=0.0)
+
+    def settled(x: g.Array, y: g.Array) -> g.Array:
+        outside = np.hypot(x - np.clip(x, left, right), y - np.clip(y, front, behind))
+        calm = np.clip((outside - 0.04) / 0.5, 0, 1)
+        calm = calm * calm * (3 - 2 * calm)
+        return np.asarray(height(x, y) * calm, np.float32)
+
+    return height if lift and floor.shape in terrain.LOW else settled
+
+
+def _floor(photo_set: PhotoSet, view: DecidedView, lift: float, look: Surface, relief: terrain.Height) -> list[Solid]:
     floor, backdrop = photo_set.floor, photo_set.backdrop
-    look = surface(floor, paintbox, _offset(random))
     if floor.shape == "flat":
         if backdrop.kind == "sweep" and view != "top" and not backdrop.colour and backdrop.material == "paper":
             mesh = walls.sweep(-14.0, backdrop.distance, min(1.4, backdrop.distance * 0.6), 30.0, 80.0)
@@ -134,25 +148,9 @@ def _floor(
             back = 14.0 if view == "top" else min(floor.depth, 60.0)
             mesh = g.ground((-40, 40), (-14, back))
         return [(g.moved(mesh, (0, 0, -lift)), look)]
-    height = terrain.RELIEFS[floor.shape](random, floor.relief)
-
-    left = min((foot.left for foot in footprints), default=-0.3)
-    right = max((foot.right for foot in footprints), default=0.3)
-    front = min((foot.front for foot in footprints), default=0.0)
-    behind = max((foot.back for foot in footprints), default=0.0)
-
-    def settled(x: g.Array, y: g.Array) -> g.Array:
-        """Flat under the products, or it would rise above their feet."""
-        if lift and floor.shape in terrain.LOW:
-            return height(x, y)
-        outside = np.hypot(x - np.clip(x, left, right), y - np.clip(y, front, behind))
-        calm = np.clip((outside - 0.04) / 0.5, 0, 1)
-        calm = calm * calm * (3 - 2 * calm)
-        return np.asarray(height(x, y) * calm, np.float32)
-
     back = 9.0 if floor.depth > 9 else floor.depth
-    near = g.ground((-4.5, 4.5), (-4.5, back), settled, 400)
-    beyond, points, lower = (settled, 200, 0.0) if floor.shape in terrain.ENDLESS else (None, 2, 0.02)
+    near = g.ground((-4.5, 4.5), (-4.5, back), relief, 400)
+    beyond, points, lower = (relief, 200, 0.0) if floor.shape in terrain.ENDLESS else (None, 2, 0.02)
     far = [] if floor.depth <= 9 else [g.ground((-60, 60), (back - 0.05, 60), beyond, points)]
     wide = [g.ground(x, (-4.5, back), beyond, points) for x in ((-60, -4.45), (4.45, 60))]
     solids: list[Solid] = [(g.moved(near, (0, 0, -lift)), look)]

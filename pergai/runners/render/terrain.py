@@ -13,6 +13,11 @@ Height = Callable[[Array, Array], Array]
 """Heights in units at the points (x, y), each a float32 array of the same shape."""
 
 
+def level(x: Array, y: Array) -> Array:  # noqa: ARG001 - the signature of all heights
+    """Even ground."""
+    return np.zeros_like(x)
+
+
 def _ripples(random: Random, relief: float) -> Height:
     """Wind ripples in sand: asymmetric waves with forks, over gentle hummocks."""
     hummocks = waves(random, 6, 0.5, 1.4)
