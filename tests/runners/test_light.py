@@ -94,7 +94,7 @@ def level(take: model.Take) -> float:
     return float(undenoised(mi, take).mean())
 
 
-def test_a_mirrored_sun_is_no_brighter_than_the_brightest_lamp(take: model.Take, tmp_path: Path) -> None:
+def test_a_mirrored_sun_is_no_brighter_than_a_lamp(take: model.Take, tmp_path: Path) -> None:
     """Its thousandfold light, met by one path of thousands, is a speck that no number of paths averages out."""
     if real_model(model.load, "mitsuba").variant == "scalar":
         pytest.skip("the scalar variant adds up what its paths bring by itself")
