@@ -18,8 +18,8 @@ Look = Callable[[Any, Any], list[Any]]
 """What a sampler and a ray find, each a colour."""
 
 MOST_LIGHT = 100.0
-"""What one path brings at most, a hundred times as bright as white. Of all lamps hardly any but the sun shines so brightly, and that
-thousands of times: a wall near water sees it mirrored once in some thousand paths, and then as a white speck."""
+"""What one path brings at most, a hundred times as bright as white. Hardly a lamp but the sun shines so brightly, and that
+thousands of times as bright: a wall near water sees it mirrored once in some thousand paths, and then as a white speck."""
 TOO_FEW = "at least one sample is needed"
 ROULETTE_FROM = 4
 """Steps of a path after which it may end by chance."""
