@@ -45,17 +45,16 @@ def take(tmp_path_factory: pytest.TempPathFactory) -> model.Take:
     )
 
 
-def undenoised(mi: Any, take: model.Take) -> npt.NDArray[np.float32]:
+def undenoised(take: model.Take) -> npt.NDArray[np.float32]:
+    import mitsuba as mi
+
+    mi.set_variant(model.VARIANTS[real_model(model.load, "mitsuba").variant])
     return model._light(mi, take, model._lit(mi, take, {}))
 
 
 def noise(take: model.Take) -> float:
     """Of light before it is denoised: between pictures that differ in nothing else, against their level."""
-    import mitsuba as mi
-
-    renderer = real_model(model.load, "mitsuba")
-    mi.set_variant(model.VARIANTS[renderer.variant])
-    looks = np.stack([undenoised(mi, replace(take, seed=seed)) for seed in range(4)])
+    looks = np.stack([undenoised(replace(take, seed=seed)) for seed in range(4)])
     return float(looks.std(axis=0).mean() / looks.mean())
 
 
@@ -88,23 +87,18 @@ def as_often_mirrored_as_scattered(bsdf: dict[str, Any]) -> dict[str, Any]:
 
 
 def level(take: model.Take) -> float:
-    import mitsuba as mi
-
-    mi.set_variant(model.VARIANTS[real_model(model.load, "mitsuba").variant])
-    return float(undenoised(mi, take).mean())
+    return float(undenoised(take).mean())
 
 
 def test_a_mirrored_sun_is_no_brighter_than_a_lamp(take: model.Take, tmp_path: Path) -> None:
     """Its thousandfold light, met by one path of thousands, is a speck that no number of paths averages out."""
     if real_model(model.load, "mitsuba").variant == "scalar":
         pytest.skip("the scalar variant adds up what its paths bring by itself")
-    import mitsuba as mi
-
     sun = lights.lamp(Light(kind="sun", azimuth=180.0, elevation=40.0, size=(3.0, 3.0), power=1.0))
     assert max(sun["emitter"]["radiance"]["value"]) > 5 * MOST_LIGHT
     (mesh, _), *_ = take.solids
     mirror = surface(Finish(material="chrome", gloss=0.98), Paintbox(tmp_path))
-    light = undenoised(mi, replace(take, solids=((mesh, mirror),), emitters=(sun,), samples=16))
+    light = undenoised(replace(take, solids=((mesh, mirror),), emitters=(sun,), samples=16))
     assert 0.5 * MOST_LIGHT < light.max() <= MOST_LIGHT
 
 
@@ -146,7 +140,7 @@ def test_relief_tilts_the_normals_as_it_does_in_the_light(cloth: model.Take) -> 
     towards = np.array([0.48, -0.36, 0.8])
     sun = {"type": "directional", "direction": (-towards).tolist(), "irradiance": {"type": "rgb", "value": [np.pi] * 3}}
     shone = replace(cloth, solids=((mesh, surface),), emitters=(sun,), samples=256, depth=2)
-    cosine = undenoised(mi, shone)[..., 0] / 0.5
+    cosine = undenoised(shone)[..., 0] / 0.5
     raised = reliefs(cloth.view, 0.0, cloth.solids)
     scene = coloured(mi, cloth.view, 0.0, cloth.solids, {}, raised)
     _, normals, blur = mean_colour_relief_and_blur(mi, scene, 256, cloth.seed, cloth.view, 0.0)
@@ -272,14 +266,11 @@ def test_a_pixel_that_is_no_number_is_as_bright_as_those_beside_it() -> None:
 
 
 def test_a_flat_relief_is_lit_also_where_its_texture_runs_straight_up(take: model.Take) -> None:
-    import mitsuba as mi
-
-    mi.set_variant(model.VARIANTS[real_model(model.load, "mitsuba").variant])
     x, z = np.meshgrid(np.float32([-9, 9]), np.float32([-9, 9]))
     wall = geometry.sheet(np.stack([x, np.zeros_like(x), z], axis=-1), np.stack([z, x], axis=-1))
     height = {"type": "bitmap", "raw": True, "bitmap": Texture(np.zeros((8, 8), np.float32), raw=True)}
     relief = {"type": "bumpmap", "arbitrary": height, "scale": 1.0, "bsdf": {"type": "principled"}}
-    lit = undenoised(mi, replace(take, solids=((wall, Surface(relief, period=1.0)),)))
+    lit = undenoised(replace(take, solids=((wall, Surface(relief, period=1.0)),)))
     assert np.isfinite(lit).all()
     assert lit.min() > 0
 
