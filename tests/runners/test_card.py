@@ -91,6 +91,23 @@ def test_what_stands_on_legs_of_wire_stands_on_them() -> None:
     assert base[1] == pytest.approx(240, abs=1)
 
 
+@pytest.mark.parametrize(
+    ("size", "least", "most"), [((0.3, 1.0), 0.05, 0.1), ((1.0, 1.0), 0.02, 0.05)], ids=["bottle", "shirt"]
+)
+def test_the_rim_of_what_lies_stands_off_the_floor(size: tuple[float, float], least: float, most: float) -> None:
+    """So that it casts a shadow all round: a bottle more of it than a shirt."""
+    image, draw = sheet()
+    across, along = (4 * 100 * side for side in size)
+    draw.rectangle((800 - across, 560 - along, 800 + across, 560 + along), fill=255)
+    alpha = np.asarray(image.resize((WIDTH, HEIGHT), Image.Resampling.BOX))
+    built = card.build(np.zeros((HEIGHT, WIDTH, 3), np.uint8), alpha, aim(WIDTH, HEIGHT, (200, 140), 200, 89.9, 6.0))
+    assert built is not None
+    x, y, z = built.mesh.vertices.T
+    at_the_rim = (z > 0.01) & (np.abs(x) > 0.47 * size[0]) & (np.abs(y) < 0.4 * size[1])
+    assert least < z[at_the_rim].min() < most
+    assert z.max() > 1.5 * z[at_the_rim].min(), "its middle is higher"
+
+
 def test_a_hair_that_lies_on_the_floor_is_no_wall() -> None:
     image, draw = sheet()
     hairy(draw, (200, 140), 60, 30)

@@ -21,7 +21,7 @@ from pergai.runners.render.denoise import Guide, denoise
 from pergai.runners.render.develop import SOURCE, WHITE, bokeh_band, source_noise, with_bokeh, with_glare
 from pergai.runners.render.geometry import Mesh
 from pergai.runners.render.materials import MATERIALS, VISTA_SIZE, Paintbox, surface
-from pergai.runners.render.spec import Backdrop, Bokeh, Finish, Floor, Look, PhotoSet, Prop, Stand, check
+from pergai.runners.render.spec import Backdrop, Bokeh, Finish, Floor, Light, Look, PhotoSet, Prop, Stand, check
 from pergai.runners.render.terrain import ENDLESS, RELIEFS, Height, level
 from pergai.runners.render.vistas import ASPECT
 
@@ -158,6 +158,56 @@ def test_a_picture_of_the_distance_is_out_of_focus_and_comes_again_without_a_sea
         assert top.mean() > foot.mean() + 5
 
 
+def spots_of(light: Light) -> np.ndarray:
+    """Points (9, 9, 3) all over a lamp."""
+    _, origin, target, (half, tall) = lights.lamp(light)["to_world"]
+    towards = np.subtract(origin, target) / np.linalg.norm(np.subtract(origin, target))
+    side = np.cross([0, 0, 1], towards) / np.linalg.norm(np.cross([0, 0, 1], towards))
+    across, along = np.meshgrid(np.linspace(-half, half, 9), np.linspace(-tall, tall, 9))
+    return origin + across[..., None] * side + along[..., None] * np.cross(towards, side)
+
+
+def mirrors(floor: Floor) -> bool:
+    material = MATERIALS[floor.material]
+    return not material.matt and (material.roughness if floor.gloss is None else 1 - floor.gloss) < 0.3
+
+
+@pytest.mark.parametrize("scene", [id for id, card in SCENES.items() if mirrors(check(card).floor)])
+def test_no_floor_mirrors_a_lamp_beside_what_lies_on_it(scene: str) -> None:
+    photo_set = check(SCENES[scene])
+    own = photo_set.camera
+    camera = aim(100, 100, (50, 50), 1.1 * own.scale * 100, 89.9, own.distance)
+    for light in (lights.from_above(light) for light in photo_set.lights if light.kind != "sun"):
+        x, y = np.moveaxis(camera.project(spots_of(light) * (1, 1, -1)), -1, 0)
+        assert not ((x > 0) & (x < 100) & (y > 0) & (y < 100)).any()
+
+
+@pytest.mark.parametrize("scene", SCENES)
+def test_behind_every_set_is_something_whatever_it_is_seen_from(scene: str) -> None:
+    """Also one that is meant to be seen from above: a shop may have photographed its product from the front. Pure white needs
+    nothing."""
+    photo_set = check(SCENES[scene])
+    assert photo_set.look.seamless or photo_set.backdrop.kind != "none"
+
+
+@pytest.mark.parametrize("kind", ["cylinder", "block", "slab", "steps"])
+def test_a_stand_carries_all_of_what_lies_on_it(kind: str) -> None:
+    mesh = stands.lying(Stand(kind=kind, height=0.1, spread=1.2), 1.0, np.random.default_rng(1))
+    top = mesh.vertices[mesh.vertices[:, 2] > -1e-6, :2]
+    assert (top.min(axis=0) < -0.5).all()
+    assert (top.max(axis=0) > 0.5).all()
+    assert np.abs(top.min(axis=0) + top.max(axis=0)).max() < 1e-6, "it lies in the middle"
+
+
+@pytest.mark.parametrize(("lying", "floor"), [(True, -0.1), (False, 0.0)])
+def test_only_a_stand_that_is_for_it_carries_what_lies(lying: bool, floor: float, tmp_path: Path) -> None:
+    """On water. Elsewhere what lies is seen on the floor."""
+    photo_set = PhotoSet(floor=Floor(material="paper"), stand=Stand(kind="cylinder", height=0.1, lying=lying))
+    built = stage.build(photo_set, "top", [], shadow="soft", seed=1, cache=tmp_path)
+    assert built.solids[0][0].vertices[:, 2] == pytest.approx(floor)
+    assert len(built.solids) == 1 + lying
+
+
 @pytest.mark.parametrize("scene", SCENES)
 def test_no_lamp_stands_in_the_picture_from_however_far_above_it_is_taken(scene: str) -> None:
     """A lamp between the camera and the set hides it: its back is black."""
@@ -170,11 +220,7 @@ def test_no_lamp_stands_in_the_picture_from_however_far_above_it_is_taken(scene:
         for light in photo_set.lights:
             if light.kind == "sun":
                 continue
-            _, origin, target, (half, tall) = lights.lamp(light)["to_world"]
-            towards = np.subtract(origin, target) / np.linalg.norm(np.subtract(origin, target))
-            side = np.cross([0, 0, 1], towards) / np.linalg.norm(np.cross([0, 0, 1], towards))
-            across, along = np.meshgrid(np.linspace(-half, half, 9), np.linspace(-tall, tall, 9))
-            spots = origin + across[..., None] * side + along[..., None] * np.cross(towards, side)
+            spots = spots_of(light)
             before = (spots - camera.origin) @ camera.forward
             x, y = np.moveaxis(camera.project(spots), -1, 0)
             seen = (before > 0) & (before < own.distance) & (x > 0) & (x < width) & (y > 0) & (y < height)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import structs
 
 from pergai.runners.render.colour import LUMINANCE, kelvin, linear
 from pergai.runners.render.geometry import Mesh, block, join, moved, scaled
@@ -20,6 +21,9 @@ Vector = npt.NDArray[np.float64]
 SKY_ASKED = 1e-6
 """How often a path asks a sky, where it asks a lamp of the same power once: a path that goes on meets the sky by itself, and
 what it asks of it is behind a wall half of the time. Not never, or a set without a lamp would have nothing to ask."""
+
+HIGHEST_FROM_ABOVE = 44.0
+"""Degrees."""
 
 
 def direction(azimuth: float, elevation: float) -> Vector:
@@ -62,11 +66,23 @@ def level(photo_set: PhotoSet) -> float:
     """
     total = photo_set.ambient.power * float(np.asarray(linear(photo_set.ambient.colour)) @ LUMINANCE)
     for light in photo_set.lights:
-        if np.hypot(light.target[0], light.target[1]) > 1.0:
+        if not _for_the_product(light):
             continue
         towards = direction(light.azimuth, light.elevation)
         total += light.power * (max(float(towards[2]), 0.0) + max(float(-towards[1]), 0.0)) / 2
     return max(total, 1e-3)
+
+
+def _for_the_product(light: Light) -> bool:
+    return float(np.hypot(light.target[0], light.target[1])) <= 1.0
+
+
+def from_above(light: Light) -> Light:
+    """A light for a camera that looks straight down: a lamp at the product is no higher than `HIGHEST_FROM_ABOVE`, or a glossy
+    floor would mirror it beside the product."""
+    if light.kind == "sun" or light.elevation <= HIGHEST_FROM_ABOVE or not _for_the_product(light):
+        return light
+    return structs.replace(light, elevation=HIGHEST_FROM_ABOVE)
 
 
 def softened(light: Light, shadow: str) -> Light:

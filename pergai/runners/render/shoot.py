@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import structs
 from PIL import Image
 from scipy import ndimage
 
@@ -33,11 +34,13 @@ LIGHT_PIXELS = 1024
 
 HIDDEN_RIM = 3
 """Pixels of light round the product's body that its rendered edge may have got into, besides what the lens blurs it."""
+LYING_RIM = 1.5
+"""The same of a product that lies: it is sharp, and its shadow is no wider than a few pixels."""
 UNSEEN_FROM = 16
 """Pixels from the rim of the product's body that its light is rendered: a denoiser looks so far for what belongs together."""
 FAINTEST_FOOT = 8
-"""The alpha from which on a pixel below the product's foot counts as the body's. Nothing else does there: it is sharp, and the
-pixels next to it are those in which its contact shadow is darkest."""
+"""The alpha from which on a pixel below the product's foot counts as the body's, and all round what lies. Nothing else does
+there: it is sharp, and the pixels next to it are those in which its contact shadow is darkest."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +92,8 @@ def plan(
     bodies = [] if params.shadow == "none" else _bodies(subject, factor, camera)
     camera, bodies = pose.lifted(camera, lift), [pose.held(body, subject.pose) for body in bodies]
     photo_set = pose.posed(varied(photo_set, varying), subject.pose, bodies)
+    if view == "top":
+        photo_set = structs.replace(photo_set, lights=tuple(lights.from_above(light) for light in photo_set.lights))
     built = stage.build(
         photo_set,
         view,
@@ -137,12 +142,14 @@ def _hidden(alpha: Alpha, take: Take, back: float) -> npt.NDArray[np.bool_]:
     reach = HIDDEN_RIM + blur
     near = around(alpha >= FAINTEST_FOOT, int(reach) + 1)
     hidden = np.zeros_like(solid)
-    hidden[near] = _hides(alpha[near], solid[near], reach)
+    hidden[near] = _hides(alpha[near], solid[near], reach, lies=take.view.pitch > cards.LYING_FROM)
     return hidden
 
 
-def _hides(alpha: Alpha, solid: npt.NDArray[np.bool_], reach: float) -> npt.NDArray[np.bool_]:
+def _hides(alpha: Alpha, solid: npt.NDArray[np.bool_], reach: float, *, lies: bool) -> npt.NDArray[np.bool_]:
     distance, (row, column) = ndimage.distance_transform_edt(~solid, return_indices=True)
+    if lies:
+        return np.asarray((distance <= LYING_RIM) & (alpha >= FAINTEST_FOOT), np.bool_)
     height = len(solid)
     lowest = height - 1 - np.argmax(solid[::-1], axis=0)
     under = (row == lowest[column]) & (np.arange(height)[:, None] > row)

@@ -81,6 +81,8 @@ class Stand(Finish, frozen=True, kw_only=True):
     spread: float = 1.35
     """Width against the product's width."""
     bevel: float = 0.012
+    lying: bool = False
+    """Whether a product that lies, seen from above, lies on it too. Else it lies on the floor."""
 
 
 class Prop(Finish, frozen=True, kw_only=True):

@@ -16,7 +16,7 @@ from pergai.runners.render.camera import DecidedView
 from pergai.runners.render.card import Card, Footprint
 from pergai.runners.render.geometry import Mesh
 from pergai.runners.render.materials import Paintbox, Surface, Texture, surface
-from pergai.runners.render.spec import Backdrop, Finish, Floor, Light, PhotoSet
+from pergai.runners.render.spec import Backdrop, Finish, Floor, Light, PhotoSet, Stand
 from pergai.runners.render.vistas import ASPECT
 
 Random = np.random.Generator
@@ -60,7 +60,8 @@ def build(
     taken = feet if shared is None else [shared]
     paintbox = Paintbox(cache)
     texture_random, prop_random, light_random = (np.random.default_rng([seed, k]) for k in range(3))
-    lift = 0.0 if photo_set.stand.kind == "none" or view == "top" else photo_set.stand.height
+    stand = photo_set.stand if view != "top" or photo_set.stand.lying else Stand()
+    lift = 0.0 if stand.kind == "none" else stand.height
     solids: list[Solid] = []
     ground: terrain.Height = terrain.level
     if photo_set.floor.shape != "none":
@@ -70,11 +71,15 @@ def build(
     standing: list[Mesh] = []
     if view != "top":
         solids += _backdrop(photo_set, lift, texture_random, paintbox)
-        if photo_set.stand.kind != "none":
-            look = surface(photo_set.stand, paintbox, _offset(texture_random))
+    if stand.kind != "none":
+        look = surface(stand, paintbox, _offset(texture_random))
+        if view == "top":
+            width = max([width, *(foot.depth for foot in taken)])
+            standing = [stands.lying(stand, width, texture_random)]
+        else:
             behind = max((foot.back for foot in feet), default=STAND_DEPTH) if shared is None else STAND_DEPTH
-            standing = [stands.build(photo_set.stand, width, behind, texture_random)]
-            solids.append((standing[0], look))
+            standing = [stands.build(stand, width, behind, texture_random)]
+        solids.append((standing[0], look))
     seen = [room.strewn_round(prop, taken) for prop in photo_set.props if view in prop.views]
     raised = [g.moved(mesh, (0, 0, lift)) for mesh in standing]
     meshes = [g.moved(props.build(prop, prop_random, raised, ground), (0, 0, -lift)) for prop in seen]
@@ -95,7 +100,7 @@ def build(
     for card in cards:
         own = {"type": "diffuse", "reflectance": {"type": "bitmap", "bitmap": Texture(card.texture)}}
         solids.append((card.mesh, Surface({"type": "twosided", "bsdf": own})))
-    carried = stands.reach(photo_set.stand, width) if standing else math.inf
+    carried = stands.reach(stand, width) if standing else math.inf
     overhung = any(max(-foot.left, foot.right) > carried for foot in feet)
     return Stage(tuple(solids), tuple(emitters), room.crowded(seen, meshes, feet), overhung)
 

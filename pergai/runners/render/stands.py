@@ -33,6 +33,13 @@ def build(stand: Stand, width: float, behind: float, random: Random) -> Mesh:
     return g.moved(mesh, (0, centre, -stand.height))
 
 
+def lying(stand: Stand, length: float, random: Random) -> Mesh:
+    """The same for a product that lies on it round the origin, seen from above, `length` units long."""
+    mesh = build(stand, length, length, random)
+    low, high = mesh.vertices[:, 1].min(), mesh.vertices[:, 1].max()
+    return g.moved(mesh, (0, -float(low + high) / 2, 0))
+
+
 def reach(stand: Stand, width: float) -> float:
     """How far to each side its top carries a product, in units."""
     return _half(stand, width) * (1.6 if stand.kind == "slab" else 1.0)
