@@ -9,7 +9,10 @@ Writes benchmarks/results/render_quality.json after each set. What is true is ke
 that another number of samples is tried in seconds. About 90 processor seconds a set with an LLVM library.
 
 PSNR and FLIP (Andersson et al. 2020, at its default 67 pixels a degree) are those of the developed picture; FLIP leaves the
-rims of tiles and windows out, for it looks at a pixel's surroundings.
+rims of tiles and windows out, for it looks at a pixel's surroundings. What is true has noise of its own, which both count as the
+picture's. So besides: `psnrOfItself`, from the picture's errors against one half of the true paths times those against the
+other, whose noise has nothing to do with each other's; and `flipOfTruth`, of all true paths against one half of them, which
+differ from each other by as much noise as is in all of them.
 
 - `picture` is the whole picture outside the product, as `TILES` tiles tell: drawn with a chance that grows with the noise seen
   in them and weighted by its inverse, so that their mean expects what all tiles would give (Hansen and Hurwitz 1943). `between`
@@ -36,7 +39,7 @@ from scipy import ndimage
 
 from benchmarks import results_file
 from benchmarks.render import decibels, product, psnr, spent
-from benchmarks.render_truth import SIDE, Window, tiles, true_light
+from benchmarks.render_truth import SIDE, Window, tiles, true_lights
 from pergai.cards.catalogue import load_catalogue
 from pergai.engine.core import SceneParams
 from pergai.runners.render import model, shoot
@@ -108,33 +111,46 @@ class Errors:
 
     squared: np.ndarray
     """(height, width), of 8-bit values, the mean of the channels."""
+    own: np.ndarray
+    """The same without the truth's noise; that of a pixel may be less than 0."""
     flip: np.ndarray
+    flip_of_truth: np.ndarray
     outside: np.ndarray
 
-    def mean_square(self, window: Window) -> float:
-        here = window.pixels()
-        return float(self.squared[here][self.outside[here]].mean())
-
-    def mean_flip(self, window: Window) -> float:
-        here = window.pixels(RIM)
+    def mean(self, plane: np.ndarray, window: Window, rim: int = 0) -> float:
+        """Of one of the planes, over a window but its rim."""
+        here = window.pixels(rim)
         if not self.outside[here].any():
             here = window.pixels()
-        return float(self.flip[here][self.outside[here]].mean())
+        return float(plane[here][self.outside[here]].mean())
 
 
-def compared(picture: np.ndarray, truth: np.ndarray, outside: np.ndarray) -> Errors:
-    return Errors(((picture.astype(float) - truth) ** 2).mean(axis=-1), flip(picture, truth), outside)
+def compared(picture: np.ndarray, truths: list[np.ndarray], outside: np.ndarray) -> Errors:
+    """`truths`: by all paths, by one half of them, by the other."""
+    all_paths, first, second = (picture.astype(float) - truth for truth in truths)
+    return Errors(
+        (all_paths**2).mean(axis=-1),
+        (first * second).mean(axis=-1),
+        flip(picture, truths[0]),
+        flip(truths[1], truths[0]),
+        outside,
+    )
 
 
 def whole(errors: Errors, drawn: list[tuple[Window, float]]) -> dict[str, Any]:
     """The errors of the whole picture, as the tiles drawn from it tell."""
-    squares = np.array([errors.mean_square(tile) * weight for tile, weight in drawn])
-    flips = [errors.mean_flip(tile) * weight for tile, weight in drawn]
+
+    def over(plane: np.ndarray, rim: int = 0) -> np.ndarray:
+        return np.array([errors.mean(plane, tile, rim) * weight for tile, weight in drawn])
+
+    squares = over(errors.squared)
     mean, error = squares.mean(), squares.std(ddof=1) / np.sqrt(len(squares))
     return {
         "psnr": decibels(mean),
         "between": [decibels(mean + error), decibels(max(mean - error, 0))],
-        "flip": round(float(np.mean(flips)), 4),
+        "psnrOfItself": decibels(over(errors.own).mean()),
+        "flip": round(float(over(errors.flip, RIM).mean()), 4),
+        "flipOfTruth": round(float(over(errors.flip_of_truth, RIM).mean()), 4),
     }
 
 
@@ -146,7 +162,7 @@ def hardest(errors: Errors, where: dict[str, Window]) -> dict[str, Any]:
     return {
         "psnr": decibels(float(errors.squared[counted & errors.outside].mean())),
         "flip": round(float(errors.flip[within & errors.outside].mean()), 4),
-        "windows": {name: decibels(errors.mean_square(window)) for name, window in where.items()},
+        "windows": {name: decibels(errors.mean(errors.squared, window)) for name, window in where.items()},
     }
 
 
@@ -169,14 +185,14 @@ def measure(scene: str, engine: model.Renderer, size: int, cache: Path) -> dict[
     noise = ((picture.astype(np.float32) - again) ** 2).sum(axis=-1) * outside
     where, sample = windows(plan, light, noise), drawn(noise, outside)
     known = [*where.values(), *(tile for tile, _ in sample)]
-    truth = shoot.finish(plan, true_light(engine, plan.take, light, known, cache)).pixels
-    errors = compared(picture, truth, outside)
+    truths = [shoot.finish(plan, true).pixels for true in true_lights(engine, plan.take, light, known, cache)]
+    errors = compared(picture, truths, outside)
     return {
         "samples": plan.take.samples,
         "cpuSeconds": round(took, 2),
         "picture": whole(errors, sample),
         "hardest": hardest(errors, where),
-        "fireflies": fireflies(picture, truth, outside),
+        "fireflies": fireflies(picture, truths[0], outside),
         "seeds": psnr(picture, again, outside),
     }
 
@@ -194,6 +210,14 @@ def report(sets: dict[str, Any]) -> None:
         print(
             f"{where}: median {middle:.1f} dB, FLIP {middle_flip:.3f}; "
             f"{bright} of {len(parts)} reach {LEAST_PSNR:.0f} dB, {alike} FLIP {MOST_FLIP}"
+        )
+    known = [found["picture"] for found in sets.values() if "psnrOfItself" in found["picture"]]
+    if known:
+        own = [part["psnrOfItself"] for part in known]
+        of_truth = statistics.median(part["flipOfTruth"] for part in known)
+        print(
+            f"without the truth's noise, {len(known)} sets: median {statistics.median(own):.1f} dB, "
+            f"{sum(psnr >= LEAST_PSNR for psnr in own)} reach {LEAST_PSNR:.0f} dB; FLIP of the truth {of_truth:.3f}"
         )
     print(f"median processor seconds {statistics.median(found['cpuSeconds'] for found in sets.values())}")
 

@@ -1,4 +1,5 @@
-"""What a picture of a rendered set would be without any noise, in windows of it: 2,048 undenoised paths a pixel.
+"""What a picture of a rendered set would be without any noise, in windows of it: 2,048 undenoised paths a pixel, in two halves
+that know nothing of each other, so that what they disagree about tells how much noise is left in them.
 
 What is true is kept under the cache by what decides about it, so that another way to the same picture is judged in seconds.
 """
@@ -17,9 +18,9 @@ from pergai.runners.render.trace import ROULETTE_FROM, brought
 from pergai.runners.render.translate import lit, sensor
 
 SAMPLES = 2048
-VERSION = 6
+VERSION = 7
 """Raised when a texture or a shape changes and no Take tells: what was true is so no more."""
-AT_ONCE = 1024
+HALF = SAMPLES // 2
 """Paths a pixel in one pass; a square, or the sampler takes more."""
 FIRST_SEED, SEED_STEP = 900_000_000, 1_000_003
 SIDE = 48
@@ -42,10 +43,11 @@ def tiles(height: int, width: int) -> list[Window]:
     return [Window(left, top) for top in range(0, height - SIDE + 1, SIDE) for left in range(0, width - SIDE + 1, SIDE)]
 
 
-def true_light(
+def true_lights(
     engine: model.Renderer, take: model.Take, light: model.Light, where: Iterable[Window], cache: Path
-) -> model.Light:
-    """A picture's light with what is true in the windows, so that it is developed like the picture."""
+) -> list[model.Light]:
+    """A picture's light with what is true in the windows, so that it is developed like the picture: by all paths, by one half of
+    them, and by the other."""
     kept = {window: _path(take, window, cache) for window in where}
     if missing := [window for window, path in kept.items() if not path.exists()]:
         for window, true in zip(missing, _traced(engine, take, missing), strict=True):
@@ -53,10 +55,12 @@ def true_light(
             part = kept[window].with_suffix(".part.npy")
             np.save(part, true)
             part.replace(kept[window])
-    colour = light.colour.copy()
+    colours = [light.colour.copy() for _ in range(3)]
     for window, path in kept.items():
-        colour[window.pixels()] = np.load(path)
-    return replace(light, colour=colour)
+        first, second = np.load(path)
+        for colour, true in zip(colours, ((first + second) / 2, first, second), strict=True):
+            colour[window.pixels()] = true
+    return [replace(light, colour=colour) for colour in colours]
 
 
 def _path(take: model.Take, window: Window, cache: Path) -> Path:
@@ -68,8 +72,8 @@ def _path(take: model.Take, window: Window, cache: Path) -> Path:
 
 
 def _traced(engine: model.Renderer, take: model.Take, windows: list[Window]) -> Iterator[np.ndarray]:
-    """Linear light (SIDE, SIDE, 3) of each. One kernel for all windows of all pictures: to compile one for each would take longer
-    than the paths do."""
+    """Linear light (2, SIDE, SIDE, 3) of each. One kernel for all windows of all pictures: to compile one for each would take
+    longer than the paths do."""
     import mitsuba as mi
 
     mi.set_variant(model.VARIANTS[engine.variant])
@@ -82,21 +86,21 @@ def _traced(engine: model.Renderer, take: model.Take, windows: list[Window]) -> 
 
     camera, size = mi.load_dict(sensor(mi, take.view, take.aperture)), mi.Vector2f(take.view.width, take.view.height)
     sampler = camera.sampler().clone()
-    sampler.set_sample_count(AT_ONCE)
-    sampler.set_samples_per_wavefront(AT_ONCE)
+    sampler.set_sample_count(HALF)
+    sampler.set_samples_per_wavefront(HALF)
     for window in windows:
-        y, x = (place.ravel().repeat(AT_ONCE).astype(np.float32) for place in _places(window))
-        corner, total = mi.Point2f(mi.Float(x), mi.Float(y)), np.zeros((3, SIDE * SIDE))
-        for number in range(SAMPLES // AT_ONCE):
+        y, x = (place.ravel().repeat(HALF).astype(np.float32) for place in _places(window))
+        corner, halves = mi.Point2f(mi.Float(x), mi.Float(y)), []
+        for number in range(2):
             sampler.seed(FIRST_SEED + number * SEED_STEP, len(x))
             at = (corner + sampler.next_2d()) / size
             lens = sampler.next_2d() if camera.needs_aperture_sample() else mi.Point2f(0.5)
             ray, weight = camera.sample_ray_differential(0.0, 0.0, at, lens)
             found = weight * brought(path, scene, sampler, ray)
             dr.eval(found)
-            total += [np.asarray(plane).reshape(-1, AT_ONCE).mean(axis=-1) for plane in found]
-        mean = (total / (SAMPLES // AT_ONCE)).astype(np.float32)
-        yield np.moveaxis(mean, 0, -1).reshape(SIDE, SIDE, 3)
+            half = [np.asarray(plane).reshape(-1, HALF).mean(axis=-1) for plane in found]
+            halves.append(np.stack(half, axis=-1).reshape(SIDE, SIDE, 3))
+        yield np.array(halves, np.float32)
 
 
 def _places(window: Window) -> np.ndarray:
@@ -106,8 +110,6 @@ def _places(window: Window) -> np.ndarray:
 
 def _rendered(mi: Any, scene: Any, path: Any, take: model.Take, window: Window) -> np.ndarray:
     camera = mi.load_dict(sensor(mi, take.view.cropped(window.left, window.top, SIDE, SIDE), take.aperture))
-    total = np.zeros((SIDE, SIDE, 3))
-    for number in range(SAMPLES // AT_ONCE):
-        found = mi.render(scene, sensor=camera, integrator=path, spp=AT_ONCE, seed=FIRST_SEED + number * SEED_STEP)
-        total += np.array(found)[..., :3]
-    return (total / (SAMPLES // AT_ONCE)).astype(np.float32)
+    seeds = (FIRST_SEED + number * SEED_STEP for number in range(2))
+    halves = [np.array(mi.render(scene, sensor=camera, integrator=path, spp=HALF, seed=seed)) for seed in seeds]
+    return np.array(halves, np.float32)[..., :3]

@@ -27,7 +27,7 @@ from pergai.runners.render.neighbourhood import mean_around
 
 Floats = npt.NDArray[np.float32]
 
-VERSION = 7
+VERSION = 8
 """Of how light is sampled and cleaned: kept sets of another one have other noise, and a product would seem to change all."""
 KEPT_SETS = 12
 """Empty sets that are kept, the latest used; one of 1024² has 36 MiB, with a relief 48."""

@@ -23,7 +23,11 @@ NEIGHBOURHOOD = 20
 MOST_CORRECTED = 1.25
 FLAT = np.array([0, 0, 1], np.float32)
 STRAY = 2
-"""Pixels between a stray bright pixel and the next that is as bright, at least."""
+"""Pixels between a stray bright pixel and the next that is as bright, at least: few paths find a lamp's blurred reflection, and
+two that find it are light."""
+STRAY_LIGHT = 30
+"""Times as bright as all about it a stray pixel is, at least. What stands out less is left to the denoiser, which keeps its
+light in the picture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,15 +110,14 @@ def _smoothed(device: Any, albedo: Floats) -> Floats:
 
 
 def without_fireflies(colour: Floats) -> Floats:
-    """Single pixels far brighter than everything around them are brought down to their neighbours' level; those that are no
-    number, as a path in 50,000 is on leaves in relief, are filled in from beside them. Two within `STRAY` pixels of each other
-    are light: few paths find a lamp's blurred reflection."""
+    """Single pixels `STRAY_LIGHT` times as bright as everything within `STRAY` pixels of them are brought down to its level;
+    those that are no number, as a path in 50,000 is on leaves in relief, are filled in from beside them."""
     hole = np.asarray(~np.isfinite(colour).all(axis=-1), np.bool_)
     finite = fill_behind(np.where(hole[..., None], np.float32(0), colour), hole)
     level = largest(finite)
     ring = np.ones((2 * STRAY + 1, 2 * STRAY + 1), bool)
     ring[STRAY, STRAY] = False
     brightest = ndimage.maximum_filter(level, footprint=ring, mode="nearest")
-    limit = np.maximum(brightest * 1.5, 1e-4)
-    factor = np.minimum(1.0, limit / np.maximum(level, 1e-6))
+    stray = level > np.maximum(brightest * STRAY_LIGHT, 1e-4)
+    factor = np.where(stray, brightest * 1.5 / np.maximum(level, 1e-6), 1.0)
     return np.asarray(finite * factor[..., None], np.float32)
