@@ -14,6 +14,7 @@ from pergai.errors import NoProductFound
 from pergai.imaging import evidence
 from pergai.imaging.backdrop import find_backdrop, with_highlights
 from pergai.imaging.closed_form import solve_alpha
+from pergai.imaging.doubt import doubtful
 from pergai.imaging.foreground import background_colours, foreground_colours, old_background, spread, with_detail
 from pergai.imaging.keying import key
 from pergai.imaging.likeness import by_likeness, likeness
@@ -21,7 +22,7 @@ from pergai.imaging.outline import net_pixel
 from pergai.imaging.picture import RGB, Alpha, FloatPlane, Matte
 from pergai.imaging.planes import Colours, dot
 
-VERSION = 14
+VERSION = 15
 """Raise it when a matte comes out different, so that cached ones are made again."""
 
 WORK_PIXELS = 2_000_000
@@ -77,7 +78,8 @@ def refine(source: RGB, mask: FloatPlane, alpha: Alpha | None = None) -> Matte:
     levels = _alpha_at_source(source, image, solved)
     if levels.max() < 128:
         raise NoProductFound("what was found in the image cannot be told from its background")
-    return Matte(levels, _colours_at_source(source, levels, foreground_colours(image, solved, background), background))
+    colours = _colours_at_source(source, levels, foreground_colours(image, solved, background), background)
+    return Matte(levels, colours, doubtful(image, coarse, solved))
 
 
 def is_cut_out(alpha: Alpha) -> bool:

@@ -54,3 +54,5 @@ class Matte:
 
     alpha: Alpha
     foreground: RGB
+    doubtful: bool = False
+    """Whether somebody ought to look at it (see `doubt`)."""

@@ -11,6 +11,7 @@ from weakref import WeakValueDictionary
 
 import numpy as np
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from pergai.engine.core import Desk, Job
 from pergai.imaging.closer_look import closer_box, with_closer_look
@@ -18,6 +19,10 @@ from pergai.imaging.matte import VERSION, from_alpha, is_cut_out, refine, workin
 from pergai.imaging.picture import Matte, Picture
 
 _DIGEST_BYTES = 32
+_DOUBTFUL = "Doubtful"
+
+NOTE = "cut_out_doubtful"
+"""Of a record whose cut-out somebody ought to look at."""
 
 _in_hand: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 """Cut-outs that are being made, by key; a lock goes when nobody holds it."""
@@ -36,6 +41,11 @@ async def cut_out(job: Job, desk: Desk, source: Picture, model: str) -> Matte:
         lock = _in_hand[key] = asyncio.Lock()
     async with lock:  # jobs that ask for the same cut-out at once: one makes it, the others find it
         return await _made_or_kept(job, desk, source, model, desk.cache / "mattes" / f"{key}.png")
+
+
+def noted(source: Picture, matte: Matte) -> tuple[str, ...]:
+    """The notes of a source that was cut out."""
+    return (*source.notes, NOTE) if matte.doubtful else source.notes
 
 
 async def _made_or_kept(job: Job, desk: Desk, source: Picture, model: str, path: Path) -> Matte:
@@ -69,7 +79,10 @@ def _write(path: Path, matte: Matte, job: str) -> None:
     """A PNG that ends with the SHA-256 of itself. Where alpha is 255 the colours are the source's: not stored."""
     colours = np.where((matte.alpha == 255)[..., None], np.uint8(0), matte.foreground)
     body = io.BytesIO()
-    Image.fromarray(np.dstack([colours, matte.alpha])).save(body, "PNG", compress_level=1)
+    more = PngInfo()
+    if matte.doubtful:
+        more.add_text(_DOUBTFUL, "yes")
+    Image.fromarray(np.dstack([colours, matte.alpha])).save(body, "PNG", compress_level=1, pnginfo=more)
     data = body.getvalue()
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.stem}.{job}.tmp")
@@ -86,7 +99,8 @@ def _read(path: Path, source: Picture) -> Matte | None:
     body, digest = data[:-_DIGEST_BYTES], data[-_DIGEST_BYTES:]
     if hashlib.sha256(body).digest() != digest:
         return None
-    stored = np.asarray(Image.open(io.BytesIO(body)))
+    image = Image.open(io.BytesIO(body))
+    stored = np.asarray(image)
     alpha = np.ascontiguousarray(stored[..., 3])
     foreground = np.where((alpha == 255)[..., None], source.pixels, stored[..., :3])
-    return Matte(alpha, foreground)
+    return Matte(alpha, foreground, _DOUBTFUL in image.info)

@@ -19,7 +19,7 @@ from pergai.imaging.decode import decode
 from pergai.imaging.layers import Layer
 from pergai.imaging.picture import RGB, Alpha, Deep, Matte
 from pergai.imaging.placement import Spot, place
-from pergai.runners.cutout import cut_out
+from pergai.runners.cutout import cut_out, noted
 from pergai.runners.render import contact
 from pergai.runners.render.spec import check
 
@@ -63,7 +63,7 @@ class RemoveBg:
             used.append(models["engine"])
         desk.progress(0.9, "compose")
         outcome = await desk.cpu(_composed, matte, shadow, params, deep, job.format == "psd")
-        return replace(outcome, model="+".join(used), notes=source.notes)
+        return replace(outcome, model="+".join(used), notes=noted(source, cut))
 
     async def _shadow(self, job: Job, desk: Desk, matte: Matte, shadow: Literal["soft", "hard"]) -> Alpha:
         photo_set = check(desk.scene(contact.SET))

@@ -23,6 +23,8 @@ from pergai.runners.remove_bg import RemoveBg
 from pergai.runners.render import model as render
 from tests.runners.desk import WEIGHTS, BenchDesk, real_model
 
+SHOTS = Path(__file__).parent / "shots" / "held_out"
+
 
 @pytest.fixture(scope="module")
 def net() -> Model:
@@ -224,6 +226,20 @@ def test_a_source_is_cut_out_once(desk: BenchDesk, small: Path) -> None:
     assert len(desk.runs) == looks > 0
     assert np.array_equal(first.alpha, second.alpha)
     assert np.array_equal(first.foreground, second.foreground)
+
+
+@pytest.mark.parametrize(
+    ("shot", "doubted"),
+    [("carafe-white", True), ("bangle-lightgrey", True), ("lantern-white", False), ("trainer-asphalt", False)],
+)
+def test_a_cut_out_that_somebody_ought_to_look_at_is_noted_each_time(desk: BenchDesk, shot: str, doubted: bool) -> None:
+    """A white jug on white, whose outline cannot be seen; a bangle of which the net is sure of hardly anything."""
+    source = SHOTS / f"{shot}.jpg"
+    first = remove(desk, source)
+    looks = len(desk.runs)
+    kept = remove(desk, source)
+    assert len(desk.runs) == looks > 0
+    assert ("cut_out_doubtful" in first.notes, "cut_out_doubtful" in kept.notes) == (doubted, doubted)
 
 
 @pytest.mark.parametrize("damage", ["truncated", "flipped", "emptied"])

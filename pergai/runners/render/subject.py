@@ -16,7 +16,7 @@ from pergai.imaging.composite import foreground_deep, inside, stacked
 from pergai.imaging.decode import decode
 from pergai.imaging.picture import Matte, Picture
 from pergai.imaging.placement import Box, Placed, Spot, bounding_box, place
-from pergai.runners.cutout import cut_out
+from pergai.runners.cutout import cut_out, noted
 from pergai.runners.render import develop, viewpoint
 from pergai.runners.render.arrange import arrange
 from pergai.runners.render.camera import DecidedView
@@ -53,7 +53,8 @@ class Subject:
     noise: float = 0.0
     """The source's own grain at this size, a deviation in 1/255."""
     notes: tuple[str, ...] = ()
-    """The sources', `product_enlarged` where one has fewer pixels than the picture shows, and `product_exceeds_frame`."""
+    """The sources' and cut-outs', `product_enlarged` where one has fewer pixels than the picture shows, and
+    `product_exceeds_frame`."""
     details: Mapping[str, Any] = field(default_factory=dict)
     """For the record: view, what decided it, the camera's pitch, placement."""
 
@@ -162,7 +163,7 @@ def _fits(placed: Placed) -> bool:
 
 
 def _notes(photos: Sequence[Photo], scale: float) -> tuple[str, ...]:
-    found = [note for source, _ in photos for note in source.notes]
+    found = [note for source, matte in photos for note in noted(source, matte)]
     return tuple(dict.fromkeys(found + (["product_enlarged"] if scale > 1.5 else [])))
 
 
