@@ -328,11 +328,13 @@ def _thickness(inside: Floats, most: float) -> Floats:
     """How thick each part of a silhouette is, `inside` being how far its points are from its rim: the diameter of the largest
     disc that covers the point and no more than the silhouette. From `most` on it counts as infinite; a strand is no wall."""
     thick = np.zeros_like(inside)
-    for radius in range(1, int(most / 2) + 2):
-        covered = (
-            ndimage.distance_transform_edt(inside < radius) <= radius
-        )  # and the cell beyond, for the outline between
-        thick[covered] = 2 * radius
+    for radius in range(1, int(min(most / 2, inside.max())) + 2):
+        middles = inside >= radius
+        if middles.any():
+            reached = (
+                ndimage.distance_transform_edt(~middles) <= radius
+            )  # with the cell beyond: the outline runs between
+            thick[reached] = 2 * radius
     return np.where(thick >= most, np.inf, thick)
 
 
