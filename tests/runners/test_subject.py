@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -124,6 +125,15 @@ def test_each_product_of_a_group_is_checked_where_it_is_seen() -> None:
         )
     left, top, right, bottom = subject.details["placement"]["box"]
     assert left >= 0 and top >= 0 and right <= 300 and bottom <= 300
+
+
+def test_a_scene_notes_which_cut_outs_somebody_ought_to_look_at() -> None:
+    """Of a group, when one of them is doubtful."""
+    sure = photo(shape("box"))
+    unsure = sure._replace(matte=replace(sure.matte, doubtful=True))
+    params = SceneParams(scene="studio", width=300, height=300)
+    assert "cut_out_doubtful" in stood(PhotoSet(), params, [sure, unsure]).notes
+    assert "cut_out_doubtful" not in stood(PhotoSet(), params, [sure, sure]).notes
 
 
 def test_cut_outs_on_top_of_each_other_stay_exact_where_one_is_solid() -> None:

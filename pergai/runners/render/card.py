@@ -330,11 +330,8 @@ def _thickness(inside: Floats, most: float) -> Floats:
     thick = np.zeros_like(inside)
     for radius in range(1, int(min(most / 2, inside.max())) + 2):
         middles = inside >= radius
-        if middles.any():
-            reached = (
-                ndimage.distance_transform_edt(~middles) <= radius
-            )  # with the cell beyond: the outline runs between
-            thick[reached] = 2 * radius
+        if middles.any():  # their discs, and the cell beyond: the outline runs between
+            thick[ndimage.distance_transform_edt(~middles) <= radius] = 2 * radius
     return np.where(thick >= most, np.inf, thick)
 
 
