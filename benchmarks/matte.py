@@ -46,7 +46,7 @@ def quality(net: Any, pictures: Iterable[Picture | Shot]) -> dict[str, Any]:
         kind: {f"{who}_{name}": 0.0 for who in ("net", "matte") for name in ERRORS} for kind in ("plain", "textured")
     }
     for one in pictures:
-        (mask,) = net.run([one.image])
+        mask = net.run([one.image])[0].mask
         alpha = refine(one.image, mask_of(net, one.image)).alpha / np.float32(255.0)
         row = {
             f"{who}_{name}": error(found, one.alpha)

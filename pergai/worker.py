@@ -89,7 +89,7 @@ async def work(channel: socket.socket) -> None:
     home = Home(Path(boot.home), Path(boot.weights))
     os.environ.setdefault("DRJIT_CACHE_DIR", str(home.cache / "kernels"))  # of the renderer, which else has only $HOME
     outbox = Outbox(writer)
-    catalogue = load_catalogue(home).checked_by(boot.safety_checker)
+    catalogue = load_catalogue(home).as_found(home.weights).checked_by(boot.safety_checker)
     hardware = find_hardware(boot.device)
     if hardware.kind == "cpu":
         os.nice(NICENESS)

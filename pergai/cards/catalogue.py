@@ -11,6 +11,7 @@ from typing import TypeVar
 import msgspec
 
 from pergai.cards.structs import Card, Category, ModelCard, PipelineCard, PresetCard, SceneCard
+from pergai.cards.weights import folder_of, status
 from pergai.errors import CardError
 from pergai.paths import Home, packaged
 
@@ -35,6 +36,21 @@ class Catalogue:
         cards = [self.models[id] for id in pipeline.models.values()]
         bases = [self.models[base] for card in cards if (base := card.options.get("base"))]
         return tuple({card.id: card for card in (*cards, *bases)}.values())
+
+    def as_found(self, weights: Path) -> Catalogue:
+        """The same, with the stand-in of every model that has one and whose weights are missing, in every pipeline."""
+        stand_ins = {
+            card.id: card.stand_in
+            for card in self.models.values()
+            if card.stand_in and status(card, folder_of(card, weights)) != "present"
+        }
+        pipelines = {
+            id: msgspec.structs.replace(
+                card, models={role: stand_ins.get(model, model) for role, model in card.models.items()}
+            )
+            for id, card in self.pipelines.items()
+        }
+        return replace(self, pipelines=pipelines)
 
     def checked_by(self, checker: str) -> Catalogue:
         """The same, with this safety checker (id of a model card; "" for none) in every pipeline that paints.
@@ -67,6 +83,9 @@ def load_catalogue(home: Home | None = None) -> Catalogue:
     for card in models.values():
         if (base := card.options.get("base", "")) not in ("", *models):
             raise CardError(f"models/{card.id}.toml: options.base: {base!r} is not one of {', '.join(models)}")
+        able = [other.id for other in models.values() if other.family == card.family and not other.stand_in]
+        if card.stand_in not in ("", *able):
+            raise CardError(f"models/{card.id}.toml: stand_in: {card.stand_in!r} is not one of {', '.join(able)}")
     for pipeline in pipelines.values():
         for role, model in pipeline.models.items():
             if model not in models:

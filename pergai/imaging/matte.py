@@ -22,7 +22,7 @@ from pergai.imaging.outline import net_pixel
 from pergai.imaging.picture import RGB, Alpha, FloatPlane, Matte
 from pergai.imaging.planes import Colours, dot
 
-VERSION = 15
+VERSION = 16
 """Raise it when a matte comes out different, so that cached ones are made again."""
 
 WORK_PIXELS = 2_000_000
@@ -79,7 +79,7 @@ def refine(source: RGB, mask: FloatPlane, alpha: Alpha | None = None) -> Matte:
     if levels.max() < 128:
         raise NoProductFound("what was found in the image cannot be told from its background")
     colours = _colours_at_source(source, levels, foreground_colours(image, solved, background), background)
-    return Matte(levels, colours, doubtful(image, coarse, solved))
+    return Matte(levels, colours, doubtful(coarse, solved))
 
 
 def is_cut_out(alpha: Alpha) -> bool:

@@ -56,11 +56,12 @@ async def _made_or_kept(job: Job, desk: Desk, source: Picture, model: str, path:
     else:
         desk.progress(0.1, "cut-out")
         small = await desk.cpu(working_copy, source.pixels)
-        mask = await desk.device(model, small)  # of whatever shape: the net sees all at its own size
-        if (box := closer_box(mask)) is not None:
+        look = await desk.device(model, small)  # of whatever shape: the net sees all at its own size
+        mask = look.mask
+        if (box := await desk.cpu(closer_box, look)) is not None:
             part = box.of(small)
             closer = await desk.device(model, part, shape=part.shape)
-            mask = await desk.cpu(with_closer_look, mask, closer, box)
+            mask = await desk.cpu(with_closer_look, mask, closer.mask, box)
         desk.progress(0.3, "matte")
         matte = await desk.cpu(refine, source.pixels, mask)
     await desk.cpu(_write, path, matte, job.id)

@@ -17,6 +17,7 @@ from PIL import Image
 
 from pergai.cards.structs import ModelCard
 from pergai.errors import CardError, ModelUnavailable
+from pergai.imaging.closer_look import Look
 from pergai.imaging.picture import RGB, FloatPlane
 
 LOCAL_SESSIONS = frozenset({"u2netp", "u2net", "isnet-general-use", "birefnet-general", "birefnet-general-lite"})
@@ -51,13 +52,14 @@ class Segmenter:
         self._std = std
         self._logits = logits
 
-    def run(self, payloads: Sequence[RGB]) -> list[FloatPlane]:
-        """Float32 (height, width) in 0-1 for each uint8 (height, width, 3)."""
+    def run(self, payloads: Sequence[RGB]) -> list[Look]:
+        """A mask, float32 (height, width) in 0-1, for each uint8 (height, width, 3)."""
         images = [Image.fromarray(pixels) for pixels in payloads]
         feeds = [self._session.normalize(image, self._mean, self._std, self._size) for image in images]
         together = {name: np.concatenate([feed[name] for feed in feeds]) for name in feeds[0]}
         masks: npt.NDArray[np.float32] = self._session.inner_session.run(None, together)[0][:, 0]
-        return [self._finished(raw, image) for raw, image in zip(masks, images, strict=True)]
+        side = max(self._size)
+        return [Look(self._finished(raw, image), side) for raw, image in zip(masks, images, strict=True)]
 
     def _finished(self, raw: npt.NDArray[np.float32], image: Image.Image) -> FloatPlane:
         if self._logits:

@@ -35,7 +35,8 @@ class Providers:
 
     def __init__(self, settings: Settings, catalogue: Catalogue) -> None:
         self._weights = settings.paths.weights
-        self._catalogue = catalogue.checked_by(settings.engine.safety_checker)
+        self._wanted = catalogue.checked_by(settings.engine.safety_checker)
+        self._catalogue = self._wanted.as_found(self._weights)
         self._accepted = frozenset(settings.accept_licences)
         for key, names in (("engine.warm", settings.engine.warm), ("accept_licences", settings.accept_licences)):
             for name in names:
@@ -101,18 +102,19 @@ class Providers:
         return [self._offer(pipeline, task) for task in TASKS if (pipeline := provider.pipeline_for(task))]
 
     def needed_models(self) -> list[ModelCard]:
-        """The model cards of every pipeline the profile can use, without those that are shut."""
-        cards = {
+        """The model cards of every pipeline the profile can use, without those that are shut, and their stand-ins."""
+        wanted = {
             model.id: model
             for name in self._providers
             for offer in self.offers(name)
             if not offer.pipeline.unavailable
-            for model in offer.models
+            for model in self._wanted.needed_by(self._wanted.pipelines[offer.pipeline.id])
         }
-        return list(cards.values())
+        stand_ins = (self._wanted.models[card.stand_in] for card in wanted.values() if card.stand_in)
+        return list({card.id: card for card in (*wanted.values(), *stand_ins)}.values())
 
     def is_replaced(self, model: str) -> bool:
-        """Whether everything that needs this model has a fallback that can do its task here."""
+        """Whether everything that needs this model has a fallback or a stand-in that can do its task here."""
         needing = [
             offer
             for name in self._providers

@@ -111,6 +111,23 @@ def test_offline_a_pull_says_what_to_bring(home: Path) -> None:
     assert not (home / "weights" / "u2netp").exists()
 
 
+def test_what_has_a_stand_in_may_be_missing_of_a_whole_profile(home: Path, weights_folder: Path) -> None:
+    (home / "weights").mkdir(parents=True)
+    for folder in weights_folder.iterdir():
+        if folder.is_dir() and folder.name != "isnet":
+            (home / "weights" / folder.name).symlink_to(folder)
+    done = pergai("models", "pull", "--embedded", home=home, PERGAI_OFFLINE="1")
+    assert done.returncode == 0
+    assert "until `pergai models pull isnet`, u2netp does the work of isnet" in " ".join(done.stderr.split())
+    assert str(home / "weights" / "u2netp") in done.stdout
+    alone = pergai("models", "pull", "isnet", home=home, PERGAI_OFFLINE="1")
+    assert alone.returncode == 1
+    offered = pergai("providers", "--config", "embedded", home=home)
+    assert ["nano-banana", "remove-bg (default)", "cutout", "u2netp, mitsuba", "yes"] in [
+        line.split("\t") for line in offered.stdout.splitlines()
+    ]
+
+
 def test_a_licence_that_forbids_commerce_has_to_be_accepted(home: Path) -> None:
     refused = pergai("models", "pull", "sdxl-turbo", home=home, PERGAI_OFFLINE="1")
     assert refused.returncode == 1
@@ -142,14 +159,15 @@ def test_the_list_of_models_says_what_the_profile_needs(home: Path, weights_fold
     done = pergai("models", "list", "--config", "embedded", home=home, PERGAI_WEIGHTS=str(weights_folder))
     header, *rows = (line.split("\t") for line in done.stdout.splitlines())
     cards = {row[0]: dict(zip(header, row, strict=True)) for row in rows}
-    assert (cards["u2netp"]["weights"], cards["u2netp"]["profile"]) == ("present", "needed")
+    for id in ("isnet", "u2netp"):
+        assert (cards[id]["weights"], cards[id]["profile"]) == ("present", "needed")
     assert cards["birefnet-general"]["profile"] == ""
 
 
 def test_providers_says_which_pipeline_does_what(home: Path, weights_folder: Path) -> None:
     done = pergai("providers", "--config", "embedded", home=home, PERGAI_WEIGHTS=str(weights_folder))
     rows = [line.split("\t") for line in done.stdout.splitlines()]
-    assert ["nano-banana", "remove-bg (default)", "cutout", "u2netp, mitsuba", "yes"] in rows
+    assert ["nano-banana", "remove-bg (default)", "cutout", "isnet, mitsuba", "yes"] in rows
 
 
 def test_settings_is_the_table_of_every_setting() -> None:

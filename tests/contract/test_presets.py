@@ -75,7 +75,7 @@ def test_a_preset_and_a_shadow_go_together(shop: Shop) -> None:
     assert pixels.shape == (1600, 1600, 4)
     shadow = (pixels[..., 3] > 20) & (pixels[..., 3] < 200) & (pixels[..., :3].max(axis=-1) == 0)
     assert shadow.sum() > 500
-    assert record["model"] == "u2netp+mitsuba"
+    assert record["model"] == "isnet+mitsuba"
     assert record["fidelity"]["maxDifference"] == 0
 
 

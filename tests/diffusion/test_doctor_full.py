@@ -44,7 +44,7 @@ expand = "extend"
 [providers.far]
 title = "Far"
 scene = "render-fast"
-remove-bg = "cutout-isnet"
+remove-bg = "cutout-birefnet"
 """,
 }
 
@@ -87,9 +87,9 @@ def test_every_pipeline_is_tried_and_each_diffusion_model_is_compared_with_stock
     assert findings["tiny against stock diffusers"]["detail"].startswith(("at most 0 of 255", "at most 1 of 255"))
     assert findings["tiny against stock diffusers"]["level"] == "ok"
     # What cannot be fetched here is said, and the rest goes on.
-    assert findings["pull isnet-general-use"]["level"] == "problem"
-    assert "PERGAI_OFFLINE" in findings["pull isnet-general-use"]["detail"]
-    assert findings["remove-bg by cutout-isnet"]["detail"].startswith("not tried: weights are missing")
+    assert findings["pull birefnet-general"]["level"] == "problem"
+    assert "PERGAI_OFFLINE" in findings["pull birefnet-general"]["detail"]
+    assert findings["remove-bg by cutout-birefnet"]["detail"].startswith("not tried: weights are missing")
     assert done.returncode == 1
     assert {path.stem for path in (home / "kept").iterdir()} >= {"cutout", "tiny", "extend", "render-fast"}
     assert not (home / "pergai.db").exists()

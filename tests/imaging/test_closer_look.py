@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pergai.imaging.closer_look import closer_box, with_closer_look
+from pergai.imaging.closer_look import Box, Look, closer_box, with_closer_look
 from pergai.imaging.picture import FloatPlane
 
 SIDE = 640
@@ -20,16 +20,21 @@ def plane(*discs: tuple[float, float]) -> FloatPlane:
     return mask
 
 
+def box_of(mask: FloatPlane, side: int = 320) -> Box | None:
+    """Where a net of this side looks closer."""
+    return closer_box(Look(mask, side))
+
+
 def look(mask: FloatPlane, closer: FloatPlane) -> FloatPlane:
     """The mask after a closer look that gives, in its box, what `closer` has there."""
-    box = closer_box(mask)
+    box = box_of(mask)
     assert box is not None
     return with_closer_look(mask, closer[box.top : box.bottom, box.left : box.right], box)
 
 
 def test_the_box_holds_the_product_and_some_surroundings() -> None:
     mask = plane((100, 1.0))
-    box = closer_box(mask)
+    box = box_of(mask)
     assert box is not None
     assert box.of(np.repeat(mask[..., None], 3, axis=2).astype(np.uint8)).sum() == 3 * mask.sum()
     assert np.allclose(box, (200, 440, 200, 440), atol=2)
@@ -37,7 +42,13 @@ def test_the_box_holds_the_product_and_some_surroundings() -> None:
 
 @pytest.mark.parametrize("mask", [plane((310, 1.0)), plane((100, 0.4)), plane()])
 def test_no_closer_look_where_the_product_fills_the_picture_or_none_was_found(mask: FloatPlane) -> None:
-    assert closer_box(mask) is None
+    assert box_of(mask) is None
+
+
+def test_a_fine_net_looks_closer_at_what_is_small_or_undecided_only() -> None:
+    assert box_of(plane((150, 1.0)), side=1024) is None
+    assert box_of(plane((60, 1.0)), side=1024) is not None
+    assert box_of(plane((150, 1.0), (100, 0.5)), side=1024) is not None
 
 
 def test_gaps_that_the_first_look_missed_are_opened() -> None:

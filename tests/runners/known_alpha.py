@@ -296,9 +296,9 @@ def case(product: str, ground: str) -> Case:
 
 def mask_of(net: Model, image: RGB) -> FloatPlane:
     """The net's mask by both of its looks, as `cut_out` takes them."""
-    (mask,) = net.run([image])
-    box = closer_box(mask)
-    return mask if box is None else with_closer_look(mask, net.run([box.of(image)])[0], box)
+    (look,) = net.run([image])
+    box = closer_box(look)
+    return look.mask if box is None else with_closer_look(look.mask, net.run([box.of(image)])[0].mask, box)
 
 
 # --- errors ----------------------------------------------------------------------------------------

@@ -31,7 +31,7 @@ PIPELINE = PipelineCard(
     title="",
     runner="render",
     tasks=("scene",),
-    models={"matte": "u2netp", "engine": "mitsuba"},
+    models={"matte": "isnet", "engine": "mitsuba"},
     options={"samples": 4, "depth": 4},
 )
 SIZE = 192

@@ -24,7 +24,7 @@ from pergai.runners.remove_bg import RemoveBg
 from tests.runners.desk import BenchDesk
 
 PIPELINE = PipelineCard(
-    id="cut", title="", runner="remove-bg", tasks=("remove-bg",), models={"segment": "u2netp", "engine": "mitsuba"}
+    id="cut", title="", runner="remove-bg", tasks=("remove-bg",), models={"segment": "isnet", "engine": "mitsuba"}
 )
 Deep = npt.NDArray[np.uint16]
 

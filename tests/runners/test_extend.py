@@ -21,7 +21,7 @@ from tests.runners.desk import BenchDesk, real_model
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory) -> BenchDesk:
     card = load_catalogue().pipelines["extend"]
-    return BenchDesk(card, {"u2netp": real_model(segment.load, "u2netp")}, tmp_path_factory.mktemp("cache"))
+    return BenchDesk(card, {"isnet": real_model(segment.load, "u2netp")}, tmp_path_factory.mktemp("cache"))
 
 
 def expand(desk: BenchDesk, source: Path, seed: int = 1, **params: Any) -> Outcome:
@@ -44,7 +44,7 @@ def test_a_photo_goes_on_to_sixteen_by_nine_and_stays_exact(
     assert out.reference.where.sum() == height * width
     assert np.array_equal(out.reference.pixels[out.reference.where], out.pixels[out.reference.where])
     assert out.details["placement"] == {"left": 56, "top": 0, "width": width, "height": height}
-    assert out.model == "u2netp"
+    assert out.model == "isnet"
     assert out.notes == ()
 
 

@@ -30,7 +30,7 @@ def held_out() -> list[Measured]:
     net = real_model(segment.load, "u2netp")
     found = []
     for shot in shots("held_out"):
-        (mask,) = net.run([shot.image])
+        mask = net.run([shot.image])[0].mask
         alpha = refine(shot.image, mask_of(net, shot.image)).alpha / np.float32(255.0)
         errors = [error(a, shot.alpha) for a in (mask, alpha) for error in (sad, gradient_error)]
         found.append(Measured(shot.name, shot.plain, *errors))

@@ -61,7 +61,7 @@ def measured(net: segment.Segmenter) -> list[Measured]:
     for product in PRODUCTS:
         for ground in GROUNDS:
             one = case(product, ground)
-            mask = net.run([one.image])[0]
+            mask = net.run([one.image])[0].mask
             alpha = refine(one.image, mask_of(net, one.image)).alpha / np.float32(255.0)
             errors = [e(a, one.alpha) for a in (mask, alpha) for e in (sad, gradient_error)]
             found.append(Measured(one, *errors))
@@ -124,7 +124,7 @@ def test_no_green_is_left_when_a_product_on_green_is_put_on_white(net: segment.S
 def test_the_hole_of_a_ring_is_clear(net: segment.Segmenter) -> None:
     product = ring(np.random.default_rng(0))
     photo = composite(product, shadowed(white(), product), seed=4)
-    mask = net.run([photo])[0]
+    mask = net.run([photo])[0].mask
     side = photo.shape[0]
     y, x = np.mgrid[:side, :side] / side
     hole = np.hypot(x - 0.5, (y - 0.55) / 1.05) < 0.2
@@ -143,7 +143,7 @@ def test_a_soft_shadow_on_a_plain_ground_is_not_product(net: segment.Segmenter) 
 def test_what_the_net_finds_of_a_white_product_on_white_is_not_dissolved(net: segment.Segmenter) -> None:
     product = white_mug()
     photo = composite(product, shadowed(white(), product, strength=0.25), seed=1)
-    mask = net.run([photo])[0]
+    mask = net.run([photo])[0].mask
     alpha = matte_of(net, photo).alpha
     assert (alpha[(product.alpha > 0.999) & (mask > 0.95)] > 247).mean() > 0.97
     assert (alpha[product.alpha == 0] > 25).mean() < 0.01
@@ -205,7 +205,7 @@ def test_a_cut_out_that_carries_its_old_background_at_the_edge_is_cleaned(produc
 def test_an_alpha_that_says_nothing_is_no_cut_out(net: segment.Segmenter) -> None:
     one = case("mug", "white")
     solid = np.full(one.image.shape[:2], 255, dtype=np.uint8)
-    mask = net.run([one.image])[0]
+    mask = net.run([one.image])[0].mask
     assert np.array_equal(refine(one.image, mask, solid).alpha, refine(one.image, mask).alpha)
 
 
@@ -250,7 +250,7 @@ def test_on_a_texture_a_lumpy_outline_of_the_nets_is_laid_where_the_hue_changes(
 def test_the_shaded_foot_of_a_white_mug_is_as_grey_as_its_ground_and_stays(net: segment.Segmenter) -> None:
     (shot,) = (shot for shot in shots("tuning") if shot.name == "mug-garage")
     alpha = matte_of(net, shot.image).alpha / np.float32(255.0)
-    assert sad(alpha, shot.alpha) < 0.5 * sad(net.run([shot.image])[0], shot.alpha)
+    assert sad(alpha, shot.alpha) < 0.5 * sad(net.run([shot.image])[0].mask, shot.alpha)
 
 
 def test_on_a_texture_no_haze_is_kept_away_from_the_product(net: segment.Segmenter, photos: dict[str, RGB]) -> None:

@@ -31,7 +31,7 @@ PIPELINE = PipelineCard(
     title="",
     runner="render",
     tasks=("scene",),
-    models={"matte": "u2netp", "engine": "mitsuba"},
+    models={"matte": "isnet", "engine": "mitsuba"},
     options={"samples": 4, "depth": 4},
 )
 SCENES = load_catalogue().scenes
@@ -105,7 +105,7 @@ def test_the_products_pixels_come_through_exactly(shoot: Shoot) -> None:
     assert reference is not None
     assert reference.where.sum() > 500
     assert np.array_equal(outcome.pixels[reference.where], reference.pixels[reference.where])
-    assert outcome.model == "u2netp+mitsuba"
+    assert outcome.model == "isnet+mitsuba"
 
 
 def test_the_product_is_not_resampled_where_its_size_is_right_already(shoot: Shoot, bottle: Path) -> None:
@@ -381,9 +381,9 @@ def test_a_real_photo_of_a_cup_is_seen_from_three_quarter_above(photos: dict[str
     from pergai.imaging.matte import refine, working_copy
     from pergai.runners import segment
 
-    net = segment.load(load_catalogue().models["u2netp"], weights_folder / "u2netp", "cpu")
-    (mask,) = net.run([working_copy(photos["coffee"])])
-    pitch = photographed_pitch(refine(photos["coffee"], mask).alpha)
+    net = segment.load(load_catalogue().models["isnet"], weights_folder / "isnet", "cpu")
+    (look,) = net.run([working_copy(photos["coffee"])])
+    pitch = photographed_pitch(refine(photos["coffee"], look.mask).alpha)
     assert pitch is not None
     assert 40 < pitch < 65
 
