@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
@@ -318,7 +318,7 @@ class Dispatcher:
                 model=result.model,
                 width=result.width,
                 height=result.height,
-                report=_report(result, first.report if first else None),
+                report=_report(result, first),
             )
             if ended is not None:
                 session.add(
@@ -359,10 +359,10 @@ class Dispatcher:
         self._events.publish(Event(row.id, status, 1.0, status))
 
 
-def _report(result: Result, first: Mapping[str, Any] | None) -> dict[str, Any]:
-    """`first`: the report of the generation that this one repeats."""
+def _report(result: Result, first: Generation | None) -> dict[str, Any]:
+    """`first`: the generation that this one repeats."""
     return {
-        "notes": [*result.notes, *_changes((first or {}).get("details", {}), result.details)],
+        "notes": [*result.notes, *(_changes(first, result) if first and first.report else [])],
         "words": list(result.words),
         "details": result.details,
         "fidelity": asdict(result.fidelity) if result.fidelity else None,
@@ -372,11 +372,13 @@ def _report(result: Result, first: Mapping[str, Any] | None) -> dict[str, Any]:
     }
 
 
-def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
-    """Notes of a rerun, `weights_changed:ID`: models whose revision, bytes or precision are known to be others than then."""
-    known, now = before.get("weights", {}), after.get("weights", {})
-    return [
+def _changes(first: Generation, result: Result) -> list[str]:
+    """Notes of a rerun. `model_changed:IDS`: what made the first, where that was something else, such as a stand-in.
+    `weights_changed:ID`: a model whose revision, bytes or precision are known to be others than then."""
+    known, now = (first.report or {}).get("details", {}).get("weights", {}), result.details.get("weights", {})
+    changed = [
         f"weights_changed:{name}"
         for name in sorted(known.keys() & now.keys())
         if any(known[name][what] != now[name][what] for what in known[name].keys() & now[name].keys())
     ]
+    return changed if first.model in (None, result.model) else [f"model_changed:{first.model}", *changed]

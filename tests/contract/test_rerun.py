@@ -5,6 +5,7 @@ What diffusion makes is repeated in tests/diffusion/test_diffusion_rerun.py.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -108,6 +109,27 @@ def test_without_its_product_nothing_can_be_made_again(shop: Shop) -> None:
 @pytest.mark.parametrize("id", ["not-a-uuid", "01900000-0000-7000-8000-000000000000"])
 def test_what_there_is_not_cannot_be_run_again(id: str, shop: Shop) -> None:
     check_problem(again(shop, id), 404, "generation_not_found")
+
+
+@pytest.mark.slow
+def test_what_a_stand_in_made_is_made_by_the_model_once_it_is_here_and_the_record_says_so(
+    tmp_path: Path, weights_folder: Path
+) -> None:
+    for folder in weights_folder.iterdir():
+        if folder.is_dir() and folder.name != "isnet":
+            (tmp_path / folder.name).symlink_to(folder)
+    with Server(weights=tmp_path) as server:
+        key = server.create_key()
+        with server.client(key) as client:
+            product = made(client.post("/products", json=PRODUCT))["id"]
+            first = made(client.post("/tools/remove-bg", json={"productId": product}, headers=LATER), 200)
+            assert (first["status"], first["model"]) == ("completed", "u2netp")
+        server.sigterm()
+        (tmp_path / "isnet").symlink_to(weights_folder / "isnet")
+        server.restart()
+        with server.client(key) as client:
+            second = made(client.post(f"/generations/{first['id']}/rerun", headers=LATER), 200)
+    assert (second["model"], second["notes"]) == ("isnet", [*first["notes"], "model_changed:u2netp"])
 
 
 CARD = """
