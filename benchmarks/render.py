@@ -27,6 +27,7 @@ from pergai.imaging.picture import Matte, Picture
 from pergai.runners.render import model, shoot
 from pergai.runners.render.spec import check
 from pergai.runners.render.subject import Photo, stood
+from tests.runners.desk import WEIGHTS
 
 SCENES = "studio,nature,luxury,marble,wood,white,podium,pastel,dark,sunlight,flatlay,festive"
 
@@ -91,7 +92,7 @@ def main() -> None:
     for variant in arguments.variants.split(","):
         only = msgspec.structs.replace(card, options={**card.options, "variants": [variant]})
         try:
-            engine = model.load(only, Path(), "cpu")
+            engine = model.load(only, WEIGHTS / card.id, "cpu")
         except ModelUnavailable as error:
             variants[variant] = {"unavailable": error.detail}
             continue

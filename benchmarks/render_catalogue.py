@@ -25,6 +25,7 @@ from pergai.engine.core import SceneParams
 from pergai.runners.render import model, shoot
 from pergai.runners.render.spec import check
 from pergai.runners.render.subject import Photo, stood
+from tests.runners.desk import real_model
 
 
 def timed(engine: model.Renderer, payload: model.Take | model.Contrast) -> tuple[model.Light, float]:
@@ -75,7 +76,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=512)
     parser.add_argument("--cache", type=Path, default=Path("data/cache"))
     arguments = parser.parse_args()
-    engine = model.load(load_catalogue().models["mitsuba"], Path(), "cpu")
+    engine = real_model(model.load, "mitsuba")
     sets: dict[str, Any] = {}
     for scene in arguments.scenes.split(","):
         sets[scene] = measure(scene, engine, arguments.size, arguments.cache)

@@ -45,6 +45,7 @@ from pergai.engine.core import SceneParams
 from pergai.runners.render import model, shoot
 from pergai.runners.render.spec import check
 from pergai.runners.render.subject import Photo, stood
+from tests.runners.desk import real_model
 
 TILES = 12
 """Tiles that stand for the whole picture."""
@@ -239,7 +240,7 @@ def main() -> None:
     kept = json.loads(path.read_text())["results"] if path.exists() else {}
     sets = kept["sets"] if kept.get("size") == arguments.size else {}
     if not arguments.report:
-        engine = model.load(load_catalogue().models["mitsuba"], Path(), "cpu")
+        engine = real_model(model.load, "mitsuba")
         for scene in arguments.scenes.split(","):
             if scene not in sets or arguments.again:
                 sets[scene] = measure(scene, engine, arguments.size, arguments.cache)

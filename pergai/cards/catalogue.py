@@ -15,6 +15,9 @@ from pergai.cards.weights import folder_of, status
 from pergai.errors import CardError
 from pergai.paths import Home, packaged
 
+LIBRARY = "library"
+"""The family of what is no model itself, but helps one."""
+
 C = TypeVar("C", bound=Card)
 Listed = TypeVar("Listed", SceneCard, PresetCard)
 
@@ -86,6 +89,9 @@ def load_catalogue(home: Home | None = None) -> Catalogue:
         able = [other.id for other in models.values() if other.family == card.family and not other.stand_in]
         if card.stand_in not in ("", *able):
             raise CardError(f"models/{card.id}.toml: stand_in: {card.stand_in!r} is not one of {', '.join(able)}")
+        libraries = [other.id for other in models.values() if other.family == LIBRARY]
+        if card.helper not in ("", *libraries):
+            raise CardError(f"models/{card.id}.toml: helper: {card.helper!r} is not one of {', '.join(libraries)}")
     for pipeline in pipelines.values():
         for role, model in pipeline.models.items():
             if model not in models:

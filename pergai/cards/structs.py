@@ -104,6 +104,8 @@ class ModelCard(Card, frozen=True, kw_only=True):
     """Key into the table of converters (`pergai/cards/weights.py`), run once after the download."""
     stand_in: str = ""
     """Id of the model card that does this one's work while its weights are missing; "" lets its pipelines be unavailable."""
+    helper: str = ""
+    """Id of a card of the family `library`, whose files make this model better or faster where they are here."""
     memory_mib: int
     """Memory on the device while loaded, with its working set at the stated limits."""
     embedded: bool = False

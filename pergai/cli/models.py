@@ -142,7 +142,7 @@ def _chosen(settings: Settings, ids: tuple[str, ...]) -> list[ModelCard]:
 def pull_all(cards: list[ModelCard], settings: Settings) -> Iterator[Path]:
     """Fetch what is missing of the weights, with a bar a file; the folder of each card as it is there. Licences that
     forbid commercial use must have been accepted; bytes that no hash stands for are said loudly, and so is what could not be
-    had while its stand-in is among the cards."""
+    had of what the cards can do without: a model whose stand-in is among them, a helper of one."""
     from pergai.cards import weights
     from pergai.errors import WeightsError
 
@@ -158,11 +158,13 @@ def pull_all(cards: list[ModelCard], settings: Settings) -> Iterator[Path]:
             try:
                 folder = weights.pull(card, settings.paths.weights, progress=watch, offline=settings.offline)
             except WeightsError as error:
-                if card.stand_in not in (other.id for other in cards):
+                if card.stand_in in (other.id for other in cards):
+                    what = f"{card.stand_in} does the work of {card.id}"
+                elif card.id in (other.helper for other in cards):
+                    what = f"{card.title} is done without, unless the system has it"
+                else:
                     raise
-                _warn(
-                    f"{error.detail}; until `pergai models pull {card.id}`, {card.stand_in} does the work of {card.id}"
-                )
+                _warn(f"{error.detail}; until `pergai models pull {card.id}`, {what}")
                 continue
             if new and (unpinned := weights.unpinned(card)):
                 _warn(f"{card.id}: {unpinned}")

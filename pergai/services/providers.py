@@ -102,7 +102,7 @@ class Providers:
         return [self._offer(pipeline, task) for task in TASKS if (pipeline := provider.pipeline_for(task))]
 
     def needed_models(self) -> list[ModelCard]:
-        """The model cards of every pipeline the profile can use, without those that are shut, and their stand-ins."""
+        """The model cards of every pipeline the profile can use, without those that are shut, their stand-ins and helpers."""
         wanted = {
             model.id: model
             for name in self._providers
@@ -110,11 +110,11 @@ class Providers:
             if not offer.pipeline.unavailable
             for model in self._wanted.needed_by(self._wanted.pipelines[offer.pipeline.id])
         }
-        stand_ins = (self._wanted.models[card.stand_in] for card in wanted.values() if card.stand_in)
-        return list({card.id: card for card in (*wanted.values(), *stand_ins)}.values())
+        others = (self._wanted.models[id] for card in wanted.values() for id in (card.stand_in, card.helper) if id)
+        return list({card.id: card for card in (*wanted.values(), *others)}.values())
 
     def is_replaced(self, model: str) -> bool:
-        """Whether everything that needs this model has a fallback or a stand-in that can do its task here."""
+        """Whether everything that needs this model has a fallback or a stand-in that can do its task here, or can do without."""
         needing = [
             offer
             for name in self._providers

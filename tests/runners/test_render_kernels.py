@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from pergai.runners.render import model
-from tests.runners.desk import real_model
+from tests.runners.desk import WEIGHTS, real_model
 
 SCRIPT = """
 import sys
@@ -25,9 +25,10 @@ from pergai.imaging.picture import Matte, Picture
 from pergai.runners.render import model, shoot
 from pergai.runners.render.spec import check
 from pergai.runners.render.subject import Photo, stood
+from tests.runners.desk import WEIGHTS
 
 cards, scene, cache = load_catalogue(), sys.argv[1], Path(sys.argv[2])
-engine = model.load(cards.models["mitsuba"], Path(), "cpu")
+engine = model.load(cards.models["mitsuba"], WEIGHTS / "mitsuba", "cpu")
 photo_set = check(cards.scenes[scene])
 dr.set_flag(dr.JitFlag.KernelHistory, True)
 for seed, (width, height), tall in ((1, (96, 96), 90), (2, (96, 96), 30), (3, (130, 78), 90), (4, (64, 99), 150)):
@@ -40,6 +41,16 @@ for seed, (width, height), tall in ((1, (96, 96), 90), (2, (96, 96), 30), (3, (1
         engine.run([shoot.plan(photo_set, params, subject, seed=seed, cache=cache, samples=3, depth=4).take])
     print(sum(not kernel.get("cache_hit", True) for kernel in dr.kernel_history()))
 """
+
+
+def test_the_library_that_was_pulled_compiles_whatever_the_system_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    library = WEIGHTS / "llvm" / "lib" / "libLLVM.so"
+    if not library.is_file():
+        pytest.skip("there is none for this machine")
+    monkeypatch.delenv("DRJIT_LIBLLVM_PATH", raising=False)
+    renderer: Any = real_model(model.load, "mitsuba")
+    assert renderer.variant in ("llvm", "cuda")
+    assert os.environ["DRJIT_LIBLLVM_PATH"] == str(library.absolute())
 
 
 @pytest.mark.slow

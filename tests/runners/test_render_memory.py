@@ -20,9 +20,10 @@ from pergai.imaging.picture import Matte, Picture
 from pergai.runners.render import model, shoot
 from pergai.runners.render.spec import check
 from pergai.runners.render.subject import Photo, stood
+from tests.runners.desk import WEIGHTS
 
 cards, cache = load_catalogue(), Path(sys.argv[1])
-engine = model.load(cards.models["mitsuba"], Path(), "cpu")
+engine = model.load(cards.models["mitsuba"], WEIGHTS / "mitsuba", "cpu")
 box = np.full((90, 60, 3), 90, np.uint8)
 matte = Matte(np.full((90, 60), 255, np.uint8), box)
 for scene in {SETS}:

@@ -280,16 +280,17 @@ def _shape(mi: Any, scene: Any, survey: Survey) -> tuple[Floats, Floats]:
     return depth.astype(np.float32), unit.astype(np.float32)
 
 
-def load(card: ModelCard, folder: Path, device: str) -> Renderer:  # noqa: ARG001 - the signature of all loaders
+def load(card: ModelCard, folder: Path, device: str) -> Renderer:
     """The renderer in the fastest variant that works here: cuda, llvm, scalar.
 
-    `card.options`: `variants` (which to try, in order). Raises ModelUnavailable when none works.
+    `card.options`: `variants` (which to try, in order). `card.helper` is the LLVM library, beside `folder` if it is here.
+    Raises ModelUnavailable when no variant works.
     """
     wanted = card.options.get("variants", list(VARIANTS))
     for variant in wanted:
         if variant == "cuda" and not device.startswith("cuda"):
             continue
-        if variant == "llvm" and not _find_llvm():
+        if variant == "llvm" and not _find_llvm(folder.parent / card.helper):
             continue
         trouble = _self_test(variant)
         if not trouble:
@@ -298,9 +299,13 @@ def load(card: ModelCard, folder: Path, device: str) -> Renderer:  # noqa: ARG00
     raise ModelUnavailable(f"no variant of Mitsuba works here (tried {', '.join(wanted)})")
 
 
-def _find_llvm() -> bool:
-    """Point Dr.Jit at an LLVM library that it can use."""
+def _find_llvm(pulled: Path) -> bool:
+    """Point Dr.Jit at an LLVM library that it can use: the one that the environment names, the one in the folder of weights
+    `pulled`, which is the same on all machines, or the system's newest."""
     if os.environ.get("DRJIT_LIBLLVM_PATH"):
+        return True
+    if (library := (pulled / "lib" / "libLLVM.so").absolute()).is_file():
+        os.environ["DRJIT_LIBLLVM_PATH"] = str(library)
         return True
     for version in range(NEWEST_LLVM, OLDEST_LLVM - 1, -1):
         found = ctypes.util.find_library(f"LLVM-{version}")
