@@ -16,6 +16,7 @@ import numpy as np
 from pergai.runners.render import catalogue, model
 from pergai.runners.render.trace import ROULETTE_FROM, brought
 from pergai.runners.render.translate import lit, sensor
+from pergai.runners.render.variants import VARIANTS
 
 SAMPLES = 2048
 VERSION = 7
@@ -76,7 +77,7 @@ def _traced(engine: model.Renderer, take: model.Take, windows: list[Window]) -> 
     longer than the paths do."""
     import mitsuba as mi
 
-    mi.set_variant(model.VARIANTS[engine.variant])
+    mi.set_variant(VARIANTS[engine.variant])
     scene = lit(mi, take.view, take.aperture, take.solids, take.emitters, {})
     path = mi.load_dict({"type": "path", "max_depth": take.depth, "rr_depth": ROULETTE_FROM})
     if engine.variant == "scalar":

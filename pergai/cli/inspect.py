@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +15,7 @@ from pergai.cli.tables import print_table
 
 if TYPE_CHECKING:
     from pergai.services.doctor import Finding
+    from pergai.settings import Settings
 
 
 @click.command()
@@ -42,6 +45,7 @@ def doctor(fix: bool, full: bool, keep: Path | None, as_json: bool, home: Path |
         findings = asyncio.run(examine(settings))
         for failure in failures:
             click.echo(f"could not be mended: {failure}", err=True)
+    findings += _renderer(settings)
     if full:
         from pergai.demo.trial import trial
 
@@ -51,6 +55,32 @@ def doctor(fix: bool, full: bool, keep: Path | None, as_json: bool, home: Path |
     else:
         _print_table(findings)
     sys.exit(any(finding.level == "problem" for finding in findings))
+
+
+def _renderer(settings: Settings) -> Iterator[Finding]:
+    """Which variant renders the sets."""
+    from pergai.cli.models import of_profile
+    from pergai.errors import PergaiError
+    from pergai.runners.render.variants import LLVM, fastest
+    from pergai.services.doctor import Finding
+    from pergai.telemetry.gpu import gpus
+
+    try:
+        needed = [card for card in of_profile(settings) if card.family == "mitsuba"]
+    except PergaiError:  # told by the finding about the profile
+        return
+    for card in needed:
+        try:
+            variant = fastest(card, settings.paths.weights / card.id, "cuda" if gpus() else "cpu")
+        except PergaiError as error:
+            yield Finding(subject="renderer", level="problem", detail=error.detail)
+            continue
+        if variant == "scalar":
+            advice = f"pergai models pull {card.helper}, or install the system's LLVM"
+            yield Finding(subject="renderer", level="note", detail="scalar: takes twice as long as llvm", advice=advice)
+        else:
+            compiler = f", compiled by {os.environ[LLVM]}" if variant == "llvm" else ""
+            yield Finding(subject="renderer", level="ok", detail=f"{variant}{compiler}")
 
 
 @click.command()

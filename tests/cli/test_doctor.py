@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from pergai.telemetry.gpu import gpus
+
 
 @pytest.fixture
 def home(tmp_path: Path, weights_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -46,6 +48,23 @@ def test_a_healthy_folder_has_no_problem(home: Path) -> None:
     assert code == 0
     assert {"machine", "device", "memory", "folder", "server", "port", "disk", "SQLite", "database"} <= findings.keys()
     assert findings["weights of u2netp"]["detail"].startswith("present and verified")
+
+
+def test_the_variant_that_renders_is_named_and_what_a_faster_one_needs(
+    home: Path, weights_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("DRJIT_LIBLLVM_PATH", raising=False)
+    library = weights_folder / "llvm" / "lib" / "libLLVM.so"
+    if library.is_file() and not gpus():
+        assert doctor()[1]["renderer"]["detail"] == f"llvm, compiled by {library.absolute()}"
+    monkeypatch.setenv("DRJIT_LIBLLVM_PATH", str(home / "no-library.so"))
+    done = pergai("doctor", "--json")
+    assert done.returncode == 0
+    (renderer,) = (found for found in json.loads(done.stdout) if found["subject"] == "renderer")
+    if not gpus():
+        assert renderer["level"] == "note"
+        assert renderer["advice"].startswith("pergai models pull llvm")
+        assert "mitsuba variant llvm does not work here" in done.stderr
 
 
 def test_an_old_sqlite_is_named_with_what_it_means(home: Path) -> None:

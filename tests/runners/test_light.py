@@ -24,6 +24,7 @@ from pergai.runners.render.spec import Ambient, Finish, Light, check
 from pergai.runners.render.subject import Photo, stood
 from pergai.runners.render.trace import MOST_LIGHT, mean_colour_relief_and_blur
 from pergai.runners.render.translate import coloured
+from pergai.runners.render.variants import VARIANTS
 from tests.runners.desk import real_model
 
 SIZE = 32
@@ -48,7 +49,7 @@ def take(tmp_path_factory: pytest.TempPathFactory) -> model.Take:
 def undenoised(take: model.Take) -> npt.NDArray[np.float32]:
     import mitsuba as mi
 
-    mi.set_variant(model.VARIANTS[real_model(model.load, "mitsuba").variant])
+    mi.set_variant(VARIANTS[real_model(model.load, "mitsuba").variant])
     return model._light(mi, take, model._lit(mi, take, {}))
 
 
@@ -132,7 +133,7 @@ def test_relief_tilts_the_normals_as_it_does_in_the_light(cloth: model.Take) -> 
     import mitsuba as mi
 
     renderer = with_relief()
-    mi.set_variant(model.VARIANTS[renderer.variant])
+    mi.set_variant(VARIANTS[renderer.variant])
     ((mesh, linen),) = cloth.solids
     grey = {"type": "diffuse", "reflectance": {"type": "rgb", "value": [0.5] * 3}}
     matt = {"type": "twosided", "bsdf": {**linen.bsdf["bsdf"], "bsdf": grey}}
@@ -204,7 +205,7 @@ def test_the_noise_of_looks_at_something_blurred_is_evened_out_and_nothing_sharp
     import mitsuba as mi
 
     renderer = with_relief()
-    mi.set_variant(model.VARIANTS[renderer.variant])
+    mi.set_variant(VARIANTS[renderer.variant])
     view = replace(cloth.view, width=256, height=256, centre=(128.0, 128.0))
     scene = coloured(mi, view, 0.6, cloth.solids, {}, reliefs(view, 0.6, cloth.solids))
     _, few, blur = mean_colour_relief_and_blur(mi, scene, 8, 1, view, 0.6)
@@ -279,7 +280,7 @@ def test_a_texture_without_relief_lies_exactly_as_it_should(take: model.Take) ->
     """A picture of the distance is as wide as its wall: turned by a hair, its sky would begin with grass."""
     import mitsuba as mi
 
-    mi.set_variant(model.VARIANTS[real_model(model.load, "mitsuba").variant])
+    mi.set_variant(VARIANTS[real_model(model.load, "mitsuba").variant])
     wall = geometry.ground((0, 80), (0, 30))
     scene = translate.lit(mi, take.view, 0.0, ((wall, Surface({"type": "diffuse"}, period=80.0)),), (KEY,), {})
     found = np.array(mi.traverse(scene)["solid0.vertex_texcoords"]).reshape(-1, 2)

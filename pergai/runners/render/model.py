@@ -6,11 +6,6 @@ A payload is a `Take`; everything that decides about the picture is in it, so th
 from __future__ import annotations
 
 import ctypes
-import ctypes.util
-import logging
-import os
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pergai.cards.structs import ModelCard
-from pergai.errors import JobError, ModelUnavailable
+from pergai.errors import JobError
 from pergai.imaging.placement import Box
 from pergai.runners.render import catalogue
 from pergai.runners.render.camera import View
@@ -29,8 +24,7 @@ from pergai.runners.render.focus import evened
 from pergai.runners.render.slopes import reliefs
 from pergai.runners.render.trace import mean_colour, mean_colour_relief_and_blur, mean_light
 from pergai.runners.render.translate import Made, Solid, coloured, lit, sensor
-
-log = logging.getLogger(__name__)
+from pergai.runners.render.variants import VARIANTS, fastest
 
 Floats = npt.NDArray[np.float32]
 
@@ -38,10 +32,6 @@ _LIBC = ctypes.CDLL(None)
 
 BLURRED = {"cuda": 0.08, "llvm": 0.08, "scalar": 0.06}
 """Radius of the lens, in units, from which on the looks at the albedo are too few, and their own noise is removed too."""
-VARIANTS = {"cuda": "cuda_ad_rgb", "llvm": "llvm_ad_rgb", "scalar": "scalar_rgb"}
-NEWEST_LLVM, OLDEST_LLVM = 22, 16
-"""LLVM 15 crashes while it generates code, 14 is not understood."""
-
 MEMORY_KEPT_FOR = 4
 """Pictures after which unused memory is given back."""
 
@@ -281,62 +271,5 @@ def _shape(mi: Any, scene: Any, survey: Survey) -> tuple[Floats, Floats]:
 
 
 def load(card: ModelCard, folder: Path, device: str) -> Renderer:
-    """The renderer in the fastest variant that works here: cuda, llvm, scalar.
-
-    `card.options`: `variants` (which to try, in order). `card.helper` is the LLVM library, beside `folder` if it is here.
-    Raises ModelUnavailable when no variant works.
-    """
-    wanted = card.options.get("variants", list(VARIANTS))
-    for variant in wanted:
-        if variant == "cuda" and not device.startswith("cuda"):
-            continue
-        if variant == "llvm" and not _find_llvm(folder.parent / card.helper):
-            continue
-        trouble = _self_test(variant)
-        if not trouble:
-            return Renderer(variant)
-        log.warning("mitsuba variant %s does not work here: %s", variant, trouble)
-    raise ModelUnavailable(f"no variant of Mitsuba works here (tried {', '.join(wanted)})")
-
-
-def _find_llvm(pulled: Path) -> bool:
-    """Point Dr.Jit at an LLVM library that it can use: the one that the environment names, the one in the folder of weights
-    `pulled`, which is the same on all machines, or the system's newest."""
-    if os.environ.get("DRJIT_LIBLLVM_PATH"):
-        return True
-    if (library := (pulled / "lib" / "libLLVM.so").absolute()).is_file():
-        os.environ["DRJIT_LIBLLVM_PATH"] = str(library)
-        return True
-    for version in range(NEWEST_LLVM, OLDEST_LLVM - 1, -1):
-        found = ctypes.util.find_library(f"LLVM-{version}")
-        if found:
-            os.environ["DRJIT_LIBLLVM_PATH"] = found
-            return True
-    return False
-
-
-_SELF_TEST = """
-import mitsuba as mi, numpy as np
-mi.set_variant("VARIANT")
-camera = mi.ScalarTransform4f().look_at([0, -4, 0], [0, 0, 0], [0, 0, 1])
-film = {"type": "hdrfilm", "width": 8, "height": 8}
-scene = mi.load_dict({
-    "type": "scene", "light": {"type": "constant"}, "ball": {"type": "sphere"}, "integrator": {"type": "path"},
-    "camera": {"type": "perspective", "to_world": camera, "film": film},
-})
-picture = np.array(mi.render(scene, spp=4))
-assert np.isfinite(picture).all() and 0.2 < picture.mean() < 1.5
-"""
-
-
-def _self_test(variant: str) -> str:
-    """Render a grey ball in a child process, so that a crash there is not ours. "" when it went well."""
-    code = _SELF_TEST.replace("VARIANT", VARIANTS[variant])
-    try:
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
-    except subprocess.TimeoutExpired:
-        return "the self-test took more than two minutes"
-    if done.returncode == 0:
-        return ""
-    lines = done.stderr.strip().splitlines()
-    return lines[-1] if lines else f"the self-test ended with code {done.returncode}"
+    """The renderer in the fastest variant that works here (see `variants.fastest`). Raises ModelUnavailable when none does."""
+    return Renderer(fastest(card, folder, device))
