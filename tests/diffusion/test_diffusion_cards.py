@@ -192,11 +192,11 @@ def test_a_licence_that_forbids_commerce_is_refused_until_it_is_accepted(
     bare: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cards = load_catalogue()
-    models = {**cards.models, "u2netp": msgspec.structs.replace(cards.models["u2netp"], commercial_use=False)}
+    models = {**cards.models, "isnet": msgspec.structs.replace(cards.models["isnet"], commercial_use=False)}
     catalogue = replace(cards, models=models)
     with pytest.raises(ProviderUnavailable, match="accept_licences"):
         Providers(load_settings("embedded"), catalogue).resolve("nano-banana", "remove-bg")
-    monkeypatch.setenv("PERGAI_ACCEPT_LICENCES", '["u2netp"]')
+    monkeypatch.setenv("PERGAI_ACCEPT_LICENCES", '["isnet"]')
     assert Providers(load_settings("embedded"), catalogue).resolve("nano-banana", "remove-bg")[1].id == "cutout"
 
 
