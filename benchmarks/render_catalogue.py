@@ -19,7 +19,7 @@ import numpy as np
 from benchmarks import results_file
 from benchmarks.render import product, spent
 from benchmarks.render_quality import compared, hardest, windows
-from benchmarks.render_truth import true_light
+from benchmarks.render_truth import true_lights
 from pergai.cards.catalogue import load_catalogue
 from pergai.engine.core import SceneParams
 from pergai.runners.render import model, shoot
@@ -58,8 +58,11 @@ def measure(scene: str, engine: model.Renderer, size: int, cache: Path) -> dict[
 
     def judged(payload: model.Take | model.Contrast) -> dict[str, Any]:
         light, seconds = timed(engine, payload)
-        truth = shoot.finish(plan, true_light(engine, plan.take, light, where.values(), cache)).pixels
-        return {"cpuSeconds": seconds, **hardest(compared(shoot.finish(plan, light).pixels, truth, outside), where)}
+        picture, *truths = (
+            shoot.finish(plan, one).pixels
+            for one in (light, *true_lights(engine, plan.take, light, where.values(), cache))
+        )
+        return {"cpuSeconds": seconds, **hardest(compared(picture, truths, outside), where)}
 
     found: dict[str, Any] = {"shared": judged(shared), "alone": {}}
     for samples in (plan.take.samples * factor for factor in (1, 1.5, 2, 3, 4, 8)):
