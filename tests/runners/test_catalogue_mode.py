@@ -191,3 +191,13 @@ def test_only_what_a_product_changes_is_touched_and_edges_are_traced_anew() -> N
     whole = catalogue.set_in(colour, box, near)
     assert (whole[120:160, 100:150] == 0.2).all()
     assert np.abs(np.diff(whole, axis=0)).max() < 0.03, "no seam"
+
+
+def test_a_single_bright_path_neither_glows_nor_looks_like_an_edge() -> None:
+    even = np.full((256, 256, 3), 0.5, np.float32)
+    empty = catalogue.Empty(even, even, Guide(even))
+    light = even.copy()
+    light[128, 128] = 100
+    colour, box = catalogue.added(empty, light, np.zeros((256, 256), bool))
+    assert np.abs(colour - even).max() < 0.005
+    assert box.width == box.height == 0

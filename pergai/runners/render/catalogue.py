@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy import ndimage
 
 from pergai.imaging.composite import fill_behind
 from pergai.imaging.placement import Box
@@ -33,12 +34,17 @@ KEPT_SETS = 12
 """Empty sets that are kept, the latest used; one of 1024² has 36 MiB, with a relief 48."""
 REACH = 39
 """Pixels over which a faint change is averaged."""
+STRAY = 8
+"""Times as bright as its place is what counts of a path at most: a single bright one would glow over `REACH`, and look like an
+edge."""
 FAINTEST = 0.003
 """Changes below this share of the set's mean light are none."""
 FINE = 19
 """Pixels over which a change is averaged to see whether it has edges."""
 EDGED = 0.03
 """Changes that differ by this share of the light in their place between the two averages are traced anew."""
+SPECKS_FROM = 1 << 20
+"""Pixels of a picture in which no edge is as small as a speck of noise."""
 MARGIN = 32
 """Pixels round such changes that are traced with them."""
 FEATHER = 24
@@ -62,13 +68,21 @@ def added(empty: Empty, light: Floats, hidden: npt.NDArray[np.bool_]) -> tuple[F
     `light` is that of a few paths a pixel with the random numbers of `empty.first`. Where the product changes nothing, the
     result is exactly `empty.colour`. What is `hidden` behind the product is continued from beside it.
     """
-    change = fill_behind(light - empty.first, hidden)
+    most = STRAY * mean_around(empty.colour, FINE)
+    change = fill_behind(np.minimum(light, most) - np.minimum(empty.first, most), hidden)
     soft = mean_around(change, REACH)
     share = np.clip(np.abs(soft).max(axis=-1) / (FAINTEST * float(empty.colour.mean())) - 1, 0, 1)
     colour = np.asarray(np.maximum(empty.colour + soft * share[..., None], 0), np.float32)
     lost = np.abs(mean_around(change, FINE) - soft).max(axis=-1)
     edged = (lost > EDGED * mean_around(empty.colour, REACH).max(axis=-1)) & ~hidden
-    return colour, _round(edged)
+    return colour, _round(_without_specks(edged))
+
+
+def _without_specks(where: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Without parts smaller than what one pixel's noise is averaged over; in small pictures a shadow's edge is no larger."""
+    parts, _ = ndimage.label(where)
+    least = FINE**2 * min(1.0, where.size / SPECKS_FROM)
+    return np.asarray((np.bincount(parts.ravel()) >= least)[parts] & where, np.bool_)
 
 
 def _round(where: npt.NDArray[np.bool_]) -> Box:
