@@ -19,7 +19,7 @@ from pergai.telemetry.gpu import gpus
 
 @pytest.fixture
 def home(tmp_path: Path, weights_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for name in [name for name in os.environ if name.startswith("PERGAI_")]:
+    for name in [name for name in os.environ if name.startswith(("PERGAI_", "DRJIT_LIBLLVM_PATH"))]:
         monkeypatch.delenv(name)
     folder = tmp_path / "home"
     monkeypatch.setenv("PERGAI_HOME", str(folder))
@@ -53,7 +53,6 @@ def test_a_healthy_folder_has_no_problem(home: Path) -> None:
 def test_the_variant_that_renders_is_named_and_what_a_faster_one_needs(
     home: Path, weights_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv("DRJIT_LIBLLVM_PATH", raising=False)
     library = weights_folder / "llvm" / "lib" / "libLLVM.so"
     if library.is_file() and not gpus():
         assert doctor()[1]["renderer"]["detail"] == f"llvm, compiled by {library.absolute()}"
