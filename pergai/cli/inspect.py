@@ -76,7 +76,7 @@ def _renderer(settings: Settings) -> Iterator[Finding]:
             yield Finding(subject="renderer", level="problem", detail=error.detail)
             continue
         if variant == "scalar":
-            advice = f"pergai models pull {card.helper}, or install the system's LLVM"
+            advice = f"pergai models pull {card.helper or 'llvm'}, or install the system's LLVM"
             yield Finding(subject="renderer", level="note", detail="scalar: takes twice as long as llvm", advice=advice)
         else:
             compiler = f", compiled by {os.environ[LLVM]}" if variant == "llvm" else ""

@@ -3,7 +3,7 @@
 A net of a fixed input side draws a product that fills a third of the frame with a third of its pixels. Shown only the
 product and some surroundings, it draws finer, and sees spokes and gaps it had missed. It has lost the whole, though: it may
 fill a ring, or doubt what it was sure of. So the first look keeps a veto, and a net that sees finely is asked once more only
-about a product that it was undecided about.
+about a product that is small, or that it was undecided about.
 """
 
 from __future__ import annotations

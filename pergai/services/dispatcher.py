@@ -362,7 +362,7 @@ class Dispatcher:
 def _report(result: Result, first: Generation | None) -> dict[str, Any]:
     """`first`: the generation that this one repeats."""
     return {
-        "notes": [*result.notes, *(_changes(first, result) if first and first.report else [])],
+        "notes": [*result.notes, *(_changes(first, result) if first else [])],
         "words": list(result.words),
         "details": result.details,
         "fidelity": asdict(result.fidelity) if result.fidelity else None,

@@ -33,7 +33,8 @@ def fastest(card: ModelCard, folder: Path, device: str) -> str:
     for variant in wanted:
         if variant == "cuda" and not device.startswith("cuda"):
             continue
-        for environment in _compilers(folder.parent / card.helper) if variant == "llvm" else ({},):
+        environments = _compilers(folder.parent / card.helper) if variant == "llvm" else iter([{}])
+        for environment in environments:
             trouble = _self_test(variant, environment)
             if not trouble:
                 os.environ.update(environment)
