@@ -1,6 +1,6 @@
 """Whether somebody ought to look at a cut-out before a shop shows it.
 
-Of the shots with known mattes (`tests/runners/shots`) that are off by more than a twentieth of the product, three in eight are
+Of the shots with known mattes (`tests/runners/shots`) that are off by more than a twentieth of the product, three in ten are
 doubted, of the others one in forty. What a net leaves out without a doubt, on a ground of its own colour, is not found.
 """
 

@@ -18,6 +18,7 @@ from PIL import Image
 from pergai.cards.structs import ModelCard
 from pergai.errors import CardError, ModelUnavailable
 from pergai.imaging.closer_look import Look
+from pergai.imaging.exposure import exposed_for_ground
 from pergai.imaging.picture import RGB, FloatPlane
 
 LOCAL_SESSIONS = frozenset({"u2netp", "u2net", "isnet-general-use", "birefnet-general", "birefnet-general-lite"})
@@ -43,9 +44,11 @@ class Segmenter:
         mean: tuple[float, float, float],
         std: tuple[float, float, float],
         logits: bool,
+        exposed: bool = False,
         max_batch: int = 1,
     ) -> None:
         self.max_batch = max_batch
+        self._exposed = exposed
         self._session = session
         self._output = session.inner_session.get_outputs()[0].name  # the others are coarser, for training
         self._size = (size, size)
@@ -55,7 +58,8 @@ class Segmenter:
 
     def run(self, payloads: Sequence[RGB]) -> list[Look]:
         """A mask, float32 (height, width) in 0-1, for each uint8 (height, width, 3)."""
-        images = [Image.fromarray(pixels) for pixels in payloads]
+        shown = [exposed_for_ground(pixels) for pixels in payloads] if self._exposed else payloads
+        images = [Image.fromarray(pixels) for pixels in shown]
         feeds = [self._session.normalize(image, self._mean, self._std, self._size) for image in images]
         together = {name: np.concatenate([feed[name] for feed in feeds]) for name in feeds[0]}
         masks: npt.NDArray[np.float32] = self._session.inner_session.run([self._output], together)[0][:, 0]
@@ -77,7 +81,8 @@ def load(card: ModelCard, folder: Path, device: str) -> Segmenter:
     """Open the net of a card whose files lie, already verified, in `folder`.
 
     `card.options`: `session` (rembg's name of the net), `size` (input side in pixels), `mean`, `std` (per channel),
-    `logits` (the net ends without a sigmoid) and `max_batch` (pictures at once, for a file whose first axis is free).
+    `logits` (the net ends without a sigmoid), `exposed_for_ground` (it finds more of white on white so; a coarse net loses as
+    much in fur) and `max_batch` (pictures at once, for a file whose first axis is free).
     `device` is "cpu" or "cuda". Raises ModelUnavailable when the session is not a local one, the file is missing, or
     onnxruntime cannot read it, CardError when the file has a batch of one.
     """
@@ -105,6 +110,7 @@ def load(card: ModelCard, folder: Path, device: str) -> Segmenter:
         mean=(r, g, b),
         std=(sr, sg, sb),
         logits=bool(options.get("logits", False)),
+        exposed=bool(options.get("exposed_for_ground", False)),
         max_batch=max_batch,
     )
 

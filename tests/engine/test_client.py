@@ -26,6 +26,7 @@ class Ears:
 
     def __init__(self) -> None:
         self.is_up = asyncio.Event()
+        self.is_down = asyncio.Event()
         self.lost: list[str] = []
         self.longest_call = 0.0
 
@@ -38,6 +39,7 @@ class Ears:
 
     async def down(self, jobs: Sequence[str]) -> None:
         self.lost += jobs
+        self.is_down.set()
 
 
 def test_a_job_may_be_cancelled_at_every_moment_of_an_engines_death(tmp_path: Path) -> None:
@@ -97,9 +99,7 @@ def test_an_engine_whose_device_call_does_not_end_is_killed_and_comes_back(
         async with engine(tmp_path, hang_seconds=4, weights=weights_folder) as (client, ears):
             first = client.pid
             client.submit(job)
-            async with asyncio.timeout(60):
-                while not ears.lost:
-                    await asyncio.sleep(0.05)
+            await asyncio.wait_for(ears.is_down.wait(), 60)
             assert ears.longest_call > 4  # it said so itself, once a second
             assert ears.lost == [job.id]
             ears.is_up.clear()

@@ -6,7 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+from msgspec import structs
 
+from pergai.cards.structs import ModelCard
 from pergai.imaging.matte import refine
 from pergai.runners import segment
 from tests.runners.desk import real_model
@@ -100,3 +102,20 @@ def test_a_contact_shadow_on_a_dark_ground_is_no_part_of_the_product(held_out: l
     (cup,) = (m for m in held_out if m.name == "cup-charcoal")
     assert cup.sad <= 0.5 * cup.raw_sad
     assert cup.gradient <= 0.5 * cup.raw_gradient
+
+
+def test_more_of_white_on_white_is_found_by_the_default_net_for_being_shown_it_darker() -> None:
+    found = {}
+    for exposed in (True, False):
+        net = real_model(lambda card, *where, exposed=exposed: segment.load(shown(card, exposed), *where), "isnet")
+        white = [
+            shot for shot in shots("tuning") if shot.name in ("cup-white", "mug-white", "bowl-white", "handbag-white")
+        ]
+        found[exposed] = sum(
+            sad(refine(shot.image, mask_of(net, shot.image)).alpha / np.float32(255.0), shot.alpha) for shot in white
+        )
+    assert found[True] < 0.7 * found[False]
+
+
+def shown(card: ModelCard, exposed: bool) -> ModelCard:
+    return structs.replace(card, options={**card.options, "exposed_for_ground": exposed})
