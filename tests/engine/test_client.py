@@ -81,13 +81,18 @@ def test_a_job_may_be_cancelled_at_every_moment_of_an_engines_death(tmp_path: Pa
 def test_an_engine_whose_device_call_does_not_end_is_killed_and_comes_back(
     tmp_path: Path, weights_folder: Path
 ) -> None:
-    """The call is a tile through the large upscaler, which takes a CPU half a minute."""
+    """The call is all of a picture through the large upscaler, which takes a CPU a quarter of a minute."""
     Image.new("RGB", (400, 400)).save(tmp_path / "source.png")
+    (tmp_path / "pipelines").mkdir()
+    (tmp_path / "pipelines" / "upscale-whole.toml").write_text(
+        'title = "Upscale, whole"\nrunner = "upscale"\ntasks = ["upscale"]\n'
+        'models = { upscale = "realesrgan-x4plus" }\n[options]\ntile = 512\n'
+    )
     job = Job(
         id="job",
         kind="upscale",
         library="default",
-        pipeline="upscale-best",
+        pipeline="upscale-whole",
         provider="nano-banana-pro",
         source=str(tmp_path / "source.png"),
         source_sha256="",
