@@ -22,11 +22,13 @@ from pergai.runners.render.camera import View
 from pergai.runners.render.denoise import Guide, denoise, without_fireflies
 from pergai.runners.render.focus import evened
 from pergai.runners.render.slopes import reliefs
-from pergai.runners.render.trace import mean_colour, mean_colour_relief_and_blur, mean_light
+from pergai.runners.render.trace import Traced, mean_colour, mean_colour_relief_and_blur, mean_light
 from pergai.runners.render.translate import Made, Solid, coloured, lit, sensor
 from pergai.runners.render.variants import VARIANTS, fastest
 
 Floats = npt.NDArray[np.float32]
+Looks = tuple[Floats, tuple[Floats, Floats] | None]
+"""Albedo of a set, and of one that has a relief its normals and the lens's blur."""
 
 _LIBC = ctypes.CDLL(None)
 
@@ -148,23 +150,25 @@ class Renderer:
     def _looked(self, mi: Any, take: Take) -> tuple[Guide, Floats | None, Floats]:
         """All that is seen of a set, whose memory goes when this returns."""
         made: Made = {}
-        guide = self._guide(mi, take, made)
+        looks = self._looks(mi, take, made)
         detail = None if take.detail is None else _detail(mi, take, take.detail, made)
-        return guide, detail, _light(mi, take, _lit(mi, take, made))
+        scene = _lit(mi, take, made)  # kept: where it ends, Mitsuba waits for its paths
+        light = _tracing(mi, take, scene)
+        return _guide(looks), detail, light()  # one core evens the guide while the others trace
 
     def _clean(self, take: Take, noisy: Floats, guide: Guide) -> Floats:
         """Linear light without its noise."""
         return denoise(without_fireflies(noisy), guide, blurred=take.aperture >= self.blurred)
 
-    def _guide(self, mi: Any, take: Take, made: Made) -> Guide:
+    def _looks(self, mi: Any, take: Take, made: Made) -> Looks:
         raised = {} if self.variant == "scalar" else reliefs(take.view, take.aperture, take.solids)
         scene = coloured(mi, take.view, take.aperture, take.solids, made, raised)
         if not raised:
-            return Guide(_colours(mi, scene, take.view, take.aperture, self.guide_samples, take.seed, take.unseen))
-        albedo, normals, blur = mean_colour_relief_and_blur(
+            return _colours(mi, scene, take.view, take.aperture, self.guide_samples, take.seed, take.unseen), None
+        albedo, relief, blur = mean_colour_relief_and_blur(
             mi, scene, self.guide_samples, take.seed, take.view, take.aperture, take.unseen
         )
-        return Guide(np.clip(albedo, 0, 1), evened(normals, blur))
+        return np.clip(albedo, 0, 1), (relief, blur)
 
     def _contrast(self, mi: Any, contrast: Contrast) -> Light:
         few = max(1, round(contrast.take.samples * CONTRAST_SAMPLES))
@@ -189,7 +193,7 @@ class Renderer:
         if (kept := catalogue.read(contrast.folder, key)) is not None:
             return kept
         made: Made = {}
-        guide, scene = self._guide(mi, bare, made), _lit(mi, bare, made)
+        guide, scene = _guide(self._looks(mi, bare, made)), _lit(mi, bare, made)
         first = without_fireflies(_light(mi, replace(bare, samples=few), scene))
         noisy = _light(mi, replace(bare, samples=bare.samples * EMPTY_SAMPLES), scene)
         del scene, made
@@ -230,13 +234,27 @@ def _detail(mi: Any, take: Take, view: View, made: Made) -> Floats:
     return _colours(mi, scene, view, 0.0, DETAIL_SAMPLES, take.seed, unseen)
 
 
-def _light(mi: Any, take: Take, scene: Any) -> Floats:
-    """Linear light with its noise, of a lit set."""
+def _guide(looks: Looks) -> Guide:
+    albedo, relief_and_blur = looks
+    return Guide(albedo, None if relief_and_blur is None else evened(*relief_and_blur))
+
+
+def _tracing(mi: Any, take: Take, scene: Any) -> Traced:
+    """Linear light with its noise, of a lit set: its paths are traced while other work is done."""
     camera = mi.load_dict(sensor(mi, take.view, take.aperture))
-    colour = mean_light(mi, scene, take.depth, take.samples, take.seed, camera, take.unseen)
-    if not np.isfinite(colour).any():
-        raise JobError("the renderer returned no light at all")
-    return colour
+    traced = mean_light(mi, scene, take.depth, take.samples, take.seed, camera, take.unseen)
+
+    def light() -> Floats:
+        colour = traced()
+        if not np.isfinite(colour).any():
+            raise JobError("the renderer returned no light at all")
+        return colour
+
+    return light
+
+
+def _light(mi: Any, take: Take, scene: Any) -> Floats:
+    return _tracing(mi, take, scene)()
 
 
 def _colours(

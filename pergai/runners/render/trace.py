@@ -14,6 +14,8 @@ from pergai.runners.render.translate import RELIEF, sensor
 Floats = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
 
+Traced = Callable[[], Floats]
+"""Waits for what is being traced."""
 Look = Callable[[Any, Any], list[Any]]
 """What a sampler and a ray find, each a colour."""
 
@@ -27,21 +29,25 @@ ROULETTE_FROM = 4
 
 def mean_light(
     mi: Any, scene: Any, depth: int, samples: int, seed: int, camera: Any, unseen: Mask | None = None
-) -> Floats:
+) -> Traced:
     """What `samples` paths a pixel, of `depth` steps at most, find on average, (height, width, 3), spread evenly over what they
     can see (the sampler of `translate.sensor`). None brings more than `MOST_LIGHT`, but in the scalar variant.
+
+    In the vectorised variants this returns at once; the paths are traced meanwhile, and what it returns waits for them.
 
     `unseen` (height, width) are pixels that nobody will look at: in the vectorised variants no path starts there, and they are
     as bright as the others are on average. Raises ValueError for less than one sample.
     """
     path = mi.load_dict({"type": "path", "max_depth": depth, "rr_depth": ROULETTE_FROM})
     if mi.variant().startswith("scalar"):
-        return _rendered(mi, scene, path, samples, seed, camera)
+        light = _rendered(mi, scene, path, samples, seed, camera)
+        return lambda: light
 
     def look(sampler: Any, ray: Any) -> list[Any]:
         return [brought(path, scene, sampler, ray)]
 
-    return _wavefronts(mi, camera, samples, seed, look, unseen)[0]
+    begun = _wavefronts(mi, camera, samples, seed, look, unseen)
+    return lambda: begun()[0]
 
 
 def brought(path: Any, scene: Any, sampler: Any, ray: Any) -> Any:
@@ -57,7 +63,7 @@ def mean_colour(mi: Any, scene: Any, samples: int, seed: int, camera: Any, unsee
     if mi.variant().startswith("scalar"):
         look = mi.load_dict({"type": "path", "max_depth": 1})  # a path of one step sees what shines
         return _rendered(mi, scene, look, samples, seed, camera)
-    return _wavefronts(mi, camera, samples, seed, lambda _, ray: [_shining(scene.ray_intersect(ray))], unseen)[0]
+    return _wavefronts(mi, camera, samples, seed, lambda _, ray: [_shining(scene.ray_intersect(ray))], unseen)()[0]
 
 
 def mean_colour_relief_and_blur(
@@ -79,7 +85,7 @@ def mean_colour_relief_and_blur(
         blur = spread * dr.abs(nearness - away)
         return [_shining(seen), seen.shape.eval_attribute_3(RELIEF, seen), mi.Color3f(blur)]
 
-    colour, relief, blur = _wavefronts(mi, camera, samples, seed, look, unseen)
+    colour, relief, blur = _wavefronts(mi, camera, samples, seed, look, unseen)()
     return colour, relief, blur[..., 0]
 
 
@@ -95,7 +101,9 @@ def _rendered(mi: Any, scene: Any, integrator: Any, samples: int, seed: int, cam
     return np.array(mean, np.float32)[..., :3]
 
 
-def _wavefronts(mi: Any, camera: Any, samples: int, seed: int, look: Look, unseen: Mask | None = None) -> list[Floats]:
+def _wavefronts(
+    mi: Any, camera: Any, samples: int, seed: int, look: Look, unseen: Mask | None = None
+) -> Callable[[], list[Floats]]:
     """All pixels at once, one path each in a pass: the paths of one pass are added up in any order, and with several of a pixel
     the last bits of floats differ from run to run.
 
@@ -133,8 +141,14 @@ def _wavefronts(mi: Any, camera: Any, samples: int, seed: int, look: Look, unsee
         sampler.advance()
         sampler.schedule_state()
         dr.eval(totals)
-    planes = [[np.asarray(plane, np.float32) / np.float32(samples) for plane in total] for total in totals]
-    return [np.stack([_in_place(plane, seen).reshape(height, width) for plane in found], axis=-1) for found in planes]
+
+    def means() -> list[Floats]:
+        planes = [[np.asarray(plane, np.float32) / np.float32(samples) for plane in total] for total in totals]
+        return [
+            np.stack([_in_place(plane, seen).reshape(height, width) for plane in found], axis=-1) for found in planes
+        ]
+
+    return means
 
 
 def _in_place(found: Floats, seen: Mask) -> Floats:
