@@ -20,6 +20,7 @@ from pergai.errors import CardError, ModelUnavailable
 from pergai.imaging.closer_look import Look
 from pergai.imaging.exposure import exposed_for_ground
 from pergai.imaging.picture import RGB, FloatPlane
+from pergai.runners import heap
 
 LOCAL_SESSIONS = frozenset({"u2netp", "u2net", "isnet-general-use", "birefnet-general", "birefnet-general-lite"})
 """Names of the rembg sessions a card may ask for."""
@@ -63,6 +64,7 @@ class Segmenter:
         feeds = [self._session.normalize(image, self._mean, self._std, self._size) for image in images]
         together = {name: np.concatenate([feed[name] for feed in feeds]) for name in feeds[0]}
         masks: npt.NDArray[np.float32] = self._session.inner_session.run([self._output], together)[0][:, 0]
+        heap.trim()
         side = max(self._size)
         return [Look(self._finished(raw, image), side) for raw, image in zip(masks, images, strict=True)]
 
@@ -136,9 +138,11 @@ def _open(name: str, path: Path, device: str) -> Any:
     local = type("LocalSession", (sessions[name],), {"download_models": classmethod(lambda *_, **__: str(path))})
     unreadable = (ort.Fail, ort.InvalidGraph, ort.InvalidProtobuf, ort.NoSuchFile, ort.NotImplemented)
     try:
-        return local(name, options, providers=wanted)
+        opened = local(name, options, providers=wanted)
     except unreadable as error:
         raise ModelUnavailable(f"model {name}: {path.name} cannot be read ({error})") from error
+    heap.trim()
+    return opened
 
 
 def _rembg_sessions() -> dict[str, Any]:

@@ -5,7 +5,6 @@ A payload is a `Take`; everything that decides about the picture is in it, so th
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +16,7 @@ import numpy.typing as npt
 from pergai.cards.structs import ModelCard
 from pergai.errors import JobError
 from pergai.imaging.placement import Box
+from pergai.runners import heap
 from pergai.runners.render import catalogue
 from pergai.runners.render.camera import View
 from pergai.runners.render.denoise import Guide, denoise, without_fireflies
@@ -29,8 +29,6 @@ from pergai.runners.render.variants import VARIANTS, fastest
 Floats = npt.NDArray[np.float32]
 Looks = tuple[Floats, tuple[Floats, Floats] | None]
 """Albedo of a set, and of one that has a relief its normals and the lens's blur."""
-
-_LIBC = ctypes.CDLL(None)
 
 BLURRED = {"cuda": 0.08, "llvm": 0.08, "scalar": 0.06}
 """Radius of the lens, in units, from which on the looks at the albedo are too few, and their own noise is removed too."""
@@ -213,7 +211,7 @@ def _give_memory_back() -> None:
     import drjit
 
     drjit.flush_malloc_cache()
-    _LIBC.malloc_trim(0)
+    heap.trim()
 
 
 def _window(take: Take, box: Box) -> Take:
