@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from pathlib import Path
 from statistics import median
 from time import perf_counter
@@ -21,6 +22,7 @@ import numpy as np
 from benchmarks import results_file
 from pergai.cards.catalogue import load_catalogue
 from pergai.cards.structs import PipelineCard
+from pergai.engine.client import LARGE_PAGES
 from pergai.engine.core import SceneParams
 from pergai.errors import ModelUnavailable
 from pergai.imaging.picture import Matte, Picture
@@ -76,7 +78,14 @@ def measure(
     return took, plan, picture
 
 
+def as_engine() -> None:
+    """Go on with the memory pages that the engine process asks for."""
+    if not LARGE_PAGES.items() <= os.environ.items():
+        os.execve(sys.executable, sys.orig_argv, {**os.environ, **LARGE_PAGES})
+
+
 def main() -> None:
+    as_engine()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pipeline", default="render")
     parser.add_argument("--size", type=int, default=1024)

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import results_file
-from benchmarks.render import product, spent
+from benchmarks.render import as_engine, product, spent
 from benchmarks.render_quality import compared, hardest, windows
 from benchmarks.render_truth import true_lights
 from pergai.cards.catalogue import load_catalogue
@@ -74,6 +74,7 @@ def measure(scene: str, engine: model.Renderer, size: int, cache: Path) -> dict[
 
 
 def main() -> None:
+    as_engine()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scenes", default="marble")
     parser.add_argument("--size", type=int, default=512)

@@ -32,9 +32,6 @@ Looks = tuple[Floats, tuple[Floats, Floats] | None]
 
 BLURRED = {"cuda": 0.08, "llvm": 0.08, "scalar": 0.06}
 """Radius of the lens, in units, from which on the looks at the albedo are too few, and their own noise is removed too."""
-MEMORY_KEPT_FOR = 4
-"""Pictures after which unused memory is given back."""
-
 DETAIL_SAMPLES = 2
 """Looks at the sharp albedo a pixel."""
 
@@ -122,7 +119,6 @@ class Renderer:
         self.variant = variant
         self.guide_samples = GUIDE_SAMPLES[variant]
         self.blurred = BLURRED[variant]
-        self._pictures = 0
 
     def run(self, payloads: Sequence[Take | Contrast | Survey]) -> list[Light | Geometry]:
         import mitsuba as mi
@@ -132,9 +128,7 @@ class Renderer:
         try:
             return [self._one(mi, payload) for payload in payloads]
         finally:
-            self._pictures += len(payloads)
-            if self._pictures % MEMORY_KEPT_FOR == 0:
-                _give_memory_back()
+            _give_memory_back()
 
     def _one(self, mi: Any, payload: Take | Contrast | Survey) -> Light | Geometry:
         if isinstance(payload, Take):
@@ -155,7 +149,8 @@ class Renderer:
         return _guide(looks), detail, light()  # one core evens the guide while the others trace
 
     def _clean(self, take: Take, noisy: Floats, guide: Guide) -> Floats:
-        """Linear light without its noise."""
+        """Linear light without its noise. The denoiser takes as much memory as the paths did: theirs goes first."""
+        _give_memory_back()
         return denoise(without_fireflies(noisy), guide, blurred=take.aperture >= self.blurred)
 
     def _looks(self, mi: Any, take: Take, made: Made) -> Looks:
@@ -206,8 +201,9 @@ class Renderer:
 
 
 def _give_memory_back() -> None:
-    """Dr.Jit and the C library keep what was freed for later, some 70 MiB more with every set they have not seen before. To
-    get it all again takes the next picture about a second of one core."""
+    """Dr.Jit and the C library keep what was freed for later: half a gigabyte of a picture of a megapixel, and some 70 MiB more
+    with every set they have not seen before. To get it all again takes the next picture half a second where the kernel hands
+    memory out in small pages (see `engine.client`), and next to nothing where it has large ones."""
     import drjit
 
     drjit.flush_malloc_cache()
