@@ -24,6 +24,7 @@ KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "expand": ("/tools/expand", {"ratio": "16:9"}),
     "upscale": ("/tools/upscale", {"scale": "2x"}),
     "scene": ("/generations", {"scene": "marble", "resolution": "512x512"}),
+    "scene of a megapixel": ("/generations", {"scene": "wood", "resolution": "1024x1024"}),
 }
 
 
