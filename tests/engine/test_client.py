@@ -81,7 +81,7 @@ def test_a_job_may_be_cancelled_at_every_moment_of_an_engines_death(tmp_path: Pa
 def test_an_engine_whose_device_call_does_not_end_is_killed_and_comes_back(
     tmp_path: Path, weights_folder: Path
 ) -> None:
-    """The call is all of a picture through the large upscaler, which takes a CPU a quarter of a minute."""
+    """The call is all of a picture through the large upscaler, which takes a CPU half a minute."""
     Image.new("RGB", (400, 400)).save(tmp_path / "source.png")
     (tmp_path / "pipelines").mkdir()
     (tmp_path / "pipelines" / "upscale-whole.toml").write_text(
