@@ -1,11 +1,12 @@
-"""Every rendered set against the truth: the picture as it is delivered, at 1024² by the default pipeline, and 2,048
+"""Every rendered set against the truth: the picture as it is delivered, at 1024² by the default pipeline or another, and 2,048
 undenoised paths a pixel, outside the product, in tiles drawn from all of it and in its three hardest windows.
 
     python -m benchmarks.render_quality                  # the sets that are not measured yet; stop and go on at will
     python -m benchmarks.render_quality --scenes marble,wood --again
     python -m benchmarks.render_quality --report         # which sets miss 40 dB or FLIP 0.03 in the whole picture
+    python -m benchmarks.render_quality --pipeline render-fine
 
-Writes benchmarks/results/render_quality.json after each set. What is true is kept under --cache by what decides about it, so
+Writes benchmarks/results/ after each set, one file a pipeline. What is true is kept under --cache by what decides about it, so
 that another number of samples is tried in seconds. About 90 processor seconds a set with an LLVM library.
 
 PSNR and FLIP (Andersson et al. 2020, at its default 67 pixels a degree) are those of the developed picture; FLIP leaves the
@@ -41,6 +42,7 @@ from benchmarks import results_file
 from benchmarks.render import decibels, product, psnr, spent
 from benchmarks.render_truth import SIDE, Window, tiles, true_lights
 from pergai.cards.catalogue import load_catalogue
+from pergai.cards.structs import PipelineCard
 from pergai.engine.core import SceneParams
 from pergai.runners.render import model, shoot
 from pergai.runners.render.spec import check
@@ -167,8 +169,7 @@ def hardest(errors: Errors, where: dict[str, Window]) -> dict[str, Any]:
     }
 
 
-def measure(scene: str, engine: model.Renderer, size: int, cache: Path) -> dict[str, Any]:
-    card = load_catalogue().pipelines["render"]
+def measure(scene: str, engine: model.Renderer, card: PipelineCard, size: int, cache: Path) -> dict[str, Any]:
     photo_set = check(load_catalogue().scenes[scene])
     params = SceneParams(scene=scene, width=size, height=size)
     subject = stood(photo_set, params, [Photo(*product())])
@@ -231,21 +232,23 @@ def verdict(found: dict[str, Any]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scenes", default=",".join(load_catalogue().scenes))
+    parser.add_argument("--pipeline", default="render")
     parser.add_argument("--size", type=int, default=1024)
     parser.add_argument("--again", action="store_true", help="also the sets that are measured already")
     parser.add_argument("--report", action="store_true", help="only print what is known")
     parser.add_argument("--cache", type=Path, default=Path("data/cache"))
     arguments = parser.parse_args()
-    path = results_file.RESULTS / "render_quality.json"
+    name = arguments.pipeline.replace("render", "render_quality", 1)
+    path = results_file.RESULTS / f"{name}.json"
     kept = json.loads(path.read_text())["results"] if path.exists() else {}
     sets = kept["sets"] if kept.get("size") == arguments.size else {}
     if not arguments.report:
-        engine = real_model(model.load, "mitsuba")
+        engine, card = real_model(model.load, "mitsuba"), load_catalogue().pipelines[arguments.pipeline]
         for scene in arguments.scenes.split(","):
             if scene not in sets or arguments.again:
-                sets[scene] = measure(scene, engine, arguments.size, arguments.cache)
+                sets[scene] = measure(scene, engine, card, arguments.size, arguments.cache)
                 results = {"size": arguments.size, "variant": engine.variant, "sets": sets}
-                results_file.write("render_quality", results, PACKAGES)
+                results_file.write(name, results, PACKAGES)
     report(sets)
 
 
