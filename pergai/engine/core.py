@@ -9,7 +9,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -285,6 +285,16 @@ class Model(Protocol):
         keeps its own state, goes back to the scheduler, and shares its next step with whoever is there then. A call that
         raises must leave the state of its payloads as it was.
         """
+        ...
+
+
+@runtime_checkable
+class Absorbed(Protocol):
+    """A model that does one payload after the other: from a payload's first turn to its last it takes no other, though the
+    device may do other models' work in between."""
+
+    def forget(self) -> None:
+        """Let go of what it has begun: that was cancelled."""
         ...
 
 

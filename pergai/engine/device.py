@@ -13,7 +13,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any, Protocol, runtime_checkable
 
-from pergai.engine.core import UNFINISHED, Model
+from pergai.engine.core import UNFINISHED, Absorbed, Model
 from pergai.engine.residency import Residency
 from pergai.engine.scheduler import Scheduler, Work
 from pergai.errors import ModelUnavailable, OutOfMemory, PergaiError
@@ -97,6 +97,7 @@ class DeviceLoop(threading.Thread):
         self._expected: set[str] = set()
         self._scheduler = Scheduler()
         self._futures: dict[int, Future[Any]] = {}
+        self._cancelled: set[str] = set()
         self._changed = threading.Condition()
         self._stopping = False
         self._running_since: float | None = None
@@ -118,10 +119,14 @@ class DeviceLoop(threading.Thread):
         return future
 
     def withdraw(self, job: str) -> None:
-        """Forget what has not started of a job that was cancelled."""
+        """Forget what is not in a turn of a job that was cancelled."""
         with self._changed:
+            absorbed = self._scheduler.absorbed
             for work in self._scheduler.withdraw(job):
                 self._futures.pop(id(work)).cancel()
+                if absorbed.get(work.model) is work:
+                    self._cancelled.add(work.model)
+            self._changed.notify()
 
     def stop(self) -> None:
         with self._changed:
@@ -147,12 +152,19 @@ class DeviceLoop(threading.Thread):
             del batch  # an idle device holds on to nobody's latents
 
     def _next_batch(self) -> list[Work]:
-        with self._changed:
-            while not self._stopping:
-                if batch := self._scheduler.next(self._models, self._max_batch):
-                    return batch
-                self._changed.wait()
-        return []
+        batch: list[Work] = []
+        while not batch:
+            with self._changed:
+                while not (self._stopping or self._cancelled):
+                    if batch := self._scheduler.next(self._models, self._max_batch):
+                        break
+                    self._changed.wait()
+                if self._stopping:
+                    break
+                cancelled, self._cancelled = self._cancelled, set()
+            for name in cancelled:
+                self._forget(name)
+        return batch
 
     def _max_batch(self, model: str) -> int:
         return self._models[model].max_batch if model in self._models else 1
@@ -231,7 +243,9 @@ class DeviceLoop(threading.Thread):
         if name not in self._models:
             # Taken out before others are put aside, which would drive it out of the host's memory.
             aside, mib = self._parked.pop(name, None), self._host.leave(name)
-            for victim in self._residency.victims(name, self._stated_mib(name), pinned):
+            with self._changed:
+                begun = self._scheduler.absorbed
+            for victim in self._residency.victims(name, self._stated_mib(name), (*pinned, *begun)):
                 self._evict(victim)
             started = time.monotonic()
             model = self._brought_back(aside)
@@ -306,10 +320,17 @@ class DeviceLoop(threading.Thread):
 
     def _put_back(self, work: Work) -> None:
         with self._changed:
-            if self._futures[id(work)].cancelled():
-                del self._futures[id(work)]
+            if wanted := not self._futures[id(work)].cancelled():
+                self._scheduler.put_back(work, absorbs=isinstance(self._models.get(work.model), Absorbed))
             else:
-                self._scheduler.put_back(work)
+                del self._futures[id(work)]
+        if not wanted:
+            self._forget(work.model)
+
+    def _forget(self, name: str) -> None:
+        model = self._models.get(name)
+        if isinstance(model, Absorbed):
+            model.forget()
 
     def _answer(self, work: Work, result: Any) -> None:
         with self._changed:

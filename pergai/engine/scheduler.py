@@ -14,7 +14,7 @@ import itertools
 import math
 from bisect import insort
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any, NamedTuple
@@ -92,6 +92,7 @@ class Scheduler:
 
     def __init__(self) -> None:
         self._waiting: dict[Kind, dict[str, list[Work]]] = {}
+        self._absorbed: dict[str, Work] = {}
         self._passed_over: Counter[Kind] = Counter()
         self._shares = Shares()
         self._costs: defaultdict[tuple[str, Hashable], TurnCost] = defaultdict(TurnCost)  # whatever the setup
@@ -113,13 +114,20 @@ class Scheduler:
         work.order, work.since = next(self._order), self._now
         self._insert(work)
 
-    def put_back(self, work: Work) -> None:
-        """Work that needs another turn keeps its place in the order."""
+    @property
+    def absorbed(self) -> Mapping[str, Work]:
+        """Models that have begun some work and take no other before it is done, and which."""
+        return dict(self._absorbed)
+
+    def put_back(self, work: Work, *, absorbs: bool = False) -> None:
+        """Work that needs another turn keeps its place in the order. `absorbs`: its model takes no other before it is done."""
         work.turns = max(1, work.turns - 1)
+        if absorbs:
+            self._absorbed[work.model] = work
         self._insert(work)
 
     def withdraw(self, job: str) -> list[Work]:
-        """Take back everything of a job that has not started."""
+        """Take back everything of a job that is not in a turn."""
         taken = [work for work in self._all() if work.job == job]
         for work in taken:
             self._take(work)
@@ -130,7 +138,7 @@ class Scheduler:
         kinds = self._ready(loaded)
         if not kinds:
             return []
-        libraries = {library for kind in kinds for library in self._waiting[kind]}
+        libraries = {library for kind in kinds for library in self._open(kind)}
         batch = self._chosen(kinds, self._shares.most_behind(libraries), max_batch)
         if (first := self._nearly_done(batch, libraries, kinds)) is not None:
             batch = self._chosen(kinds, first, max_batch)
@@ -163,14 +171,22 @@ class Scheduler:
 
     def _ready(self, loaded: Collection[str]) -> list[Kind]:
         """The kinds that may run now: those of loaded models as they are set up, and others whose patience is at its end."""
-        at_hand = {kind for kind in self._waiting if kind.model in loaded and self._is_set_up(kind)}
+        waiting = [kind for kind in self._waiting if self._open(kind)]
+        at_hand = {kind for kind in waiting if kind.model in loaded and self._is_set_up(kind)}
         held = {kind.model for kind in at_hand if not self._may_change(kind.model)}
         ready = [
             kind
-            for kind in self._waiting
+            for kind in waiting
             if kind in at_hand or (kind.model not in held if kind.model in loaded else self._worth_loading(kind))
         ]
-        return ready or list(self._waiting)
+        return ready or waiting
+
+    def _open(self, kind: Kind) -> Mapping[str, list[Work]]:
+        """What waits of a kind and may have the next turn, by library."""
+        only = self._absorbed.get(kind.model)
+        if only is None:
+            return self._waiting[kind]
+        return {only.library: [only]} if only.kind == kind else {}
 
     def _is_set_up(self, kind: Kind) -> bool:
         setup = self._setups.get(kind.model)
@@ -188,7 +204,7 @@ class Scheduler:
     def _chosen(self, kinds: Sequence[Kind], library: str | None, max_batch: Callable[[str], int]) -> list[Work]:
         """The most pressing batch: of those with work of the `library`, if one is given."""
         if library is not None:
-            kinds = [kind for kind in kinds if library in self._waiting[kind]]
+            kinds = [kind for kind in kinds if library in self._open(kind)]
         overdue = [kind for kind in kinds if self._passed_over[kind] >= PATIENCE]
         batches = [self._batch(kind, max_batch(kind.model)) for kind in overdue or kinds]
         return max(batches, key=lambda rows: sum(map(self._pressing, rows)))
@@ -219,7 +235,7 @@ class Scheduler:
     def _batch(self, kind: Kind, limit: int) -> list[Work]:
         """Each library's most pressing work, then each one's second, and so on: those that are behind come first."""
         ranked: list[tuple[int, float, int, Work]] = []
-        for library, queue in self._waiting[kind].items():
+        for library, queue in self._open(kind).items():
             lag = self._shares.lag(library)
             pressing = heapq.nlargest(limit, queue[:LOOKAHEAD], key=self._pressing)
             ranked += [(place, -lag, work.order, work) for place, work in enumerate(pressing)]
@@ -264,6 +280,8 @@ class Scheduler:
         insort(self._waiting.setdefault(work.kind, {}).setdefault(work.library, []), work, key=_order)
 
     def _take(self, work: Work) -> None:
+        if self._absorbed.get(work.model) is work:
+            del self._absorbed[work.model]
         queues = self._waiting[work.kind]
         queues[work.library].remove(work)
         if not queues[work.library]:

@@ -21,6 +21,7 @@ from pergai.imaging.picture import RGB, Alpha, Deep, Matte
 from pergai.imaging.placement import Spot, place
 from pergai.runners.cutout import cut_out, noted
 from pergai.runners.render import contact
+from pergai.runners.render.expose import expose
 from pergai.runners.render.spec import check
 
 _Colours = TypeVar("_Colours", RGB, Deep)
@@ -68,8 +69,8 @@ class RemoveBg:
     async def _shadow(self, job: Job, desk: Desk, matte: Matte, shadow: Literal["soft", "hard"]) -> Alpha:
         photo_set = check(desk.scene(contact.SET))
         planned = await desk.cpu(lambda: contact.plan(photo_set, matte, shadow, seed=job.seed, cache=desk.cache))
-        desk.progress(0.45, "shadow")
-        return await desk.cpu(contact.cast, planned, await desk.device(desk.pipeline.models["engine"], planned.take))
+        light = await expose(desk, desk.pipeline.models["engine"], planned.take, 0.45, 0.9, "shadow")
+        return await desk.cpu(contact.cast, planned, light)
 
 
 def _framed(matte: Matte, params: RemoveBgParams, source: Deep | None) -> tuple[Matte, Deep | None]:

@@ -7,11 +7,13 @@ import threading
 import time
 import weakref
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
+from pergai.engine import scheduler
 from pergai.engine.core import UNFINISHED, Model
 from pergai.engine.device import DeviceLoop
 from pergai.engine.scheduler import Work
@@ -299,6 +301,91 @@ def test_a_withdrawn_job_is_not_run() -> None:
         assert second.cancelled()
         assert loop.submit(work(3, job="third")).result(10) == 6
         assert len(diary.runs) == 2
+
+
+class Reader(Counter):
+    """Counts one payload down, and looks up for no other before that is done."""
+
+    max_batch = 1
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.forgot: list[str] = []
+
+    def forget(self) -> None:
+        self.forgot.append(threading.current_thread().name)
+
+
+class Caller(Doubler):
+    """Is busy until somebody hangs up."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.busy = threading.Event()
+
+    def run(self, payloads: Sequence[Any]) -> Sequence[Any]:
+        self.busy.set()
+        return super().run(payloads)
+
+
+@contextmanager
+def reading(
+    turns: int, **more: Any
+) -> Iterator[tuple[DeviceLoop, Diary, Reader, Caller, Future[Any], threading.Event]]:
+    """A device in the first turn of a long read, which ends with the event; a caller is loaded, too."""
+    reader, caller, gate = Reader(), Caller(), threading.Event()
+    with device({"reader": reader, "caller": caller, "third": Doubler()}, **more) as (loop, diary):
+        loop.submit(work(0, model="caller")).result(10)
+        caller.busy.clear()
+        read = loop.submit(work({"name": "long", "left": turns, "gate": gate}, job="reads", model="reader"))
+        while not reader.turns:
+            time.sleep(0.001)
+        yield loop, diary, reader, caller, read, gate
+
+
+def test_a_model_absorbed_in_a_payload_does_it_to_the_end_while_others_work() -> None:
+    with reading(5) as (loop, diary, reader, _, long, gate):
+        other = Work(
+            job="k", library="b", model="reader", shape=None, payload={"name": "other", "left": 2}, urgent=True
+        )
+        call = Work(job="l", library="c", model="caller", shape=None, payload=4, urgent=True)
+        futures = loop.submit(other), loop.submit(call)
+        gate.set()
+        assert [future.result(10) for future in (long, *futures)] == ["long", "other", 8]
+        assert reader.turns == [("long",)] * 5 + [("other",)] * 2
+        assert reader.forgot == []
+        between = [model for model, _ in diary.runs[2:6]]
+        assert between.count("caller") == 1, "it waited for all of the first"
+
+
+@pytest.mark.parametrize("between_turns", [False, True])
+def test_what_a_model_is_absorbed_in_is_let_go_on_the_device_thread_when_it_is_cancelled(between_turns: bool) -> None:
+    with reading(10**9) as (loop, _, reader, caller, endless, gate):
+        if between_turns:
+            caller.gate.clear()
+            loop.submit(Work(job="l", library="c", model="caller", shape=None, payload=4, urgent=True))
+            gate.set()
+            assert caller.busy.wait(10)
+        loop.withdraw("reads")
+        endless.cancel()
+        gate.set()
+        caller.gate.set()
+        assert loop.submit(work({"name": "next", "left": 1}, model="reader")).result(10) == "next"
+        assert reader.forgot == ["device"]
+
+
+def test_a_model_absorbed_in_a_payload_does_not_leave_for_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would have to begin anew."""
+    monkeypatch.setattr(scheduler, "RELOAD", 0.0)
+    with reading(3, mib=40, budget=100) as (loop, diary, *_, long, gate):
+        last_used = loop.submit(Work(job="l", library="c", model="caller", shape=None, payload=4, urgent=True))
+        third = loop.submit(Work(job="m", library="c", model="third", shape=None, payload=4, urgent=True))
+        gate.set()
+        assert last_used.result(10) == 8
+        assert third.result(10) == 8
+        assert long.result(10) == "long"
+        assert diary.unloads == ["caller"]
+        assert [model for model, _ in diary.runs[:4]] == ["caller", "reader", "caller", "third"]
 
 
 class Painter:

@@ -42,7 +42,8 @@ def drain(scheduler: Scheduler, loaded: tuple[str, ...] = ("m",), batch: int = 1
 
 
 class Device:
-    """Runs work turn by turn, and remembers when each job ended. `payload` is how many turns it really needs."""
+    """Runs work turn by turn, and remembers when each job ended. `payload` is how many turns it really needs. The model `absorbed`
+    takes one at a time, to its end."""
 
     def __init__(self, cost: Cost, batch: int, change: float = 0.0) -> None:
         self.scheduler = Scheduler()
@@ -55,7 +56,7 @@ class Device:
 
     def turn(self, arriving: Sequence[Work] = ()) -> bool:
         """One turn, during which work arrives; False when there was nothing to do."""
-        taken = self.scheduler.next(("m",), lambda _: self.batch)
+        taken = self.scheduler.next(("m", "absorbed"), lambda model: self.batch if model == "m" else 1)
         for item in arriving:
             self.scheduler.add(item)
         if not taken:
@@ -69,7 +70,7 @@ class Device:
         for item in taken:
             item.payload -= 1
             if item.payload:
-                self.scheduler.put_back(item)
+                self.scheduler.put_back(item, absorbs=item.model == "absorbed")
             else:
                 self.ended[item.job] = self.now
         self.scheduler.charge(taken, seconds, change)
@@ -418,6 +419,29 @@ def test_everything_that_is_added_gets_exactly_the_turns_it_needs(
         for item in taken:
             counts[item.job] = counts.get(item.job, 0) + 1
     assert counts == {item.job: entries[int(item.job)][3] for item in items}
+
+
+@settings(derandomize=True, max_examples=200, deadline=None)
+@given(st.lists(st.tuples(ENTRY, st.booleans()), max_size=40), st.data())
+def test_an_absorbed_model_ends_what_it_began_before_it_takes_other_work(
+    entries: list[tuple[tuple[str, int, bool, int], bool]], data: st.DataObject
+) -> None:
+    """Unless that is cancelled. Everything is done in the end."""
+    device = Device(lambda size: 0.02 + 0.01 * size, batch=3)
+    for i, ((library, shape, urgent, turns), absorbed) in enumerate(entries):
+        device.scheduler.add(work(library, "absorbed" if absorbed else "m", shape, str(i), urgent, turns))
+    for _ in range(data.draw(st.integers(0, 30))):
+        device.turn()
+    gone = {item.job for item in device.scheduler.absorbed.values() if data.draw(st.booleans())}
+    for job in gone:
+        assert len(device.scheduler.withdraw(job)) == 1
+    while device.turn():
+        pass
+    assert device.scheduler.absorbed == {}
+    assert set(device.ended) == {str(i) for i in range(len(entries))} - gone
+    jobs = [taken[0].job for taken in device.turns if taken[0].model == "absorbed"]
+    begun = [job for job, before in zip(jobs, [None, *jobs], strict=False) if job != before]
+    assert len(begun) == len(set(begun))
 
 
 @settings(derandomize=True, max_examples=20, deadline=None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Callable, Hashable, Mapping
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any, TypeVar
 
 from pergai.cards.catalogue import load_catalogue
 from pergai.cards.structs import ModelCard, PipelineCard, SceneCard
-from pergai.engine.core import Model
+from pergai.engine.core import UNFINISHED, Model
 from pergai.errors import JobError
 
 T = TypeVar("T")
@@ -52,10 +53,13 @@ class BenchDesk:
     async def cpu(self, work: Callable[..., T], *args: Any) -> T:
         return work(*args)
 
-    async def device(self, model: str, payload: Any, *, shape: Hashable = None) -> Any:
+    async def device(self, model: str, payload: Any, *, shape: Hashable = None, turns: int = 1) -> Any:
         self.runs.append(model)
-        (result,) = self._models[model].run([payload])
-        return result
+        while True:
+            (result,) = self._models[model].run([payload])
+            await asyncio.sleep(0)  # what the model had to say is heard
+            if result is not UNFINISHED:
+                return result
 
     def progress(self, fraction: float, phase: str) -> None:
         self.phases.append((fraction, phase))

@@ -22,8 +22,8 @@ from pergai.runners.render.relief import shading
 from pergai.runners.render.slopes import bump, reliefs
 from pergai.runners.render.spec import Ambient, Finish, Light, check
 from pergai.runners.render.subject import Photo, stood
-from pergai.runners.render.trace import MOST_LIGHT, mean_colour_relief_and_blur
-from pergai.runners.render.translate import coloured
+from pergai.runners.render.trace import MOST_LIGHT, mean_colour_relief_and_blur, mean_light
+from pergai.runners.render.translate import coloured, lit, sensor
 from pergai.runners.render.variants import VARIANTS
 from tests.runners.desk import real_model
 
@@ -50,7 +50,9 @@ def undenoised(take: model.Take) -> npt.NDArray[np.float32]:
     import mitsuba as mi
 
     mi.set_variant(VARIANTS[real_model(model.load, "mitsuba").variant])
-    return model._light(mi, take, model._lit(mi, take, {}))
+    scene = lit(mi, take.view, take.aperture, take.solids, take.emitters, {})
+    film = mi.load_dict(sensor(mi, take.view, take.aperture))
+    return mean_light(mi, scene, take.depth, take.samples, take.seed, film).mean()
 
 
 def noise(take: model.Take) -> float:

@@ -34,7 +34,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> BenchDesk:
 
 @pytest.fixture(scope="module")
 def found(plan: shoot.Plan, desk: BenchDesk) -> maps.Maps:
-    return asyncio.run(maps.render(desk, "mitsuba", plan))
+    return asyncio.run(maps.render(desk, "mitsuba", plan, 0.3, 0.6))
 
 
 def test_every_map_shows_the_same_view_in_its_units(found: maps.Maps, plan: shoot.Plan) -> None:
@@ -71,6 +71,6 @@ def test_the_products_albedo_is_its_own_colours_without_the_light_of_the_set(
 
 
 def test_the_same_plan_gives_the_same_maps(found: maps.Maps, plan: shoot.Plan, desk: BenchDesk) -> None:
-    again = asyncio.run(maps.render(desk, "mitsuba", plan))
+    again = asyncio.run(maps.render(desk, "mitsuba", plan, 0.3, 0.6))
     for name in ("picture", "depth", "normal", "albedo", "mask"):
         assert np.array_equal(getattr(found, name), getattr(again, name)), name

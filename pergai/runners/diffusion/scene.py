@@ -122,8 +122,7 @@ async def _ground(
             light_pixels=options.side,
         )
     )
-    desk.progress(0.35, "light")
-    seen = await maps.render(desk, desk.pipeline.models[SET], planned)
+    seen = await maps.render(desk, desk.pipeline.models[SET], planned, 0.35, 0.4)
     start = await desk.cpu(canvas.resized, seen.picture, (params.height, params.width))
     if CONTROL not in desk.pipeline.models:
         return _Ground(start, None, planned.details)

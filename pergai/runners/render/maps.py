@@ -11,7 +11,8 @@ from PIL import Image
 from pergai.engine.core import Desk
 from pergai.imaging.picture import RGB, Alpha
 from pergai.runners.render import shoot
-from pergai.runners.render.model import Geometry, Light, Survey
+from pergai.runners.render.expose import expose
+from pergai.runners.render.model import Geometry, Survey
 
 Floats = npt.NDArray[np.float32]
 
@@ -42,13 +43,14 @@ class Maps:
         return np.rint(np.clip((inverse - low) / max(high - low, 1e-9), 0, 1) * 255).astype(np.uint8)
 
 
-async def render(desk: Desk, engine: str, plan: shoot.Plan) -> Maps:
-    """Render a planned picture and survey its set with the model `engine` (id of a model card).
+async def render(desk: Desk, engine: str, plan: shoot.Plan, begin: float, end: float) -> Maps:
+    """Render a planned picture and survey its set with the model `engine` (id of a model card); the job's progress goes from
+    `begin` to `end` meanwhile.
 
     The same plan gives the same maps. With `shadow: none` there is no product in depth, normals and albedo. Raises
     JobError and ModelUnavailable.
     """
-    light: Light = await desk.device(engine, plan.take)
+    light = await expose(desk, engine, plan.take, begin, end, "light")
     survey = Survey(view=plan.take.view, solids=plan.take.solids, seed=plan.seed)
     geometry: Geometry = await desk.device(engine, survey)
     outcome = await desk.cpu(shoot.finish, plan, light)

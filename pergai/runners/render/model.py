@@ -5,15 +5,16 @@ A payload is a `Take`; everything that decides about the picture is in it, so th
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from pergai.cards.structs import ModelCard
+from pergai.engine.core import UNFINISHED, Unfinished
 from pergai.errors import JobError
 from pergai.imaging.placement import Box
 from pergai.runners import heap
@@ -22,13 +23,17 @@ from pergai.runners.render.camera import View
 from pergai.runners.render.denoise import Guide, denoise, without_fireflies
 from pergai.runners.render.focus import evened
 from pergai.runners.render.slopes import reliefs
-from pergai.runners.render.trace import Traced, mean_colour, mean_colour_relief_and_blur, mean_light
+from pergai.runners.render.trace import mean_colour, mean_colour_relief_and_blur, mean_light
 from pergai.runners.render.translate import Made, Solid, coloured, lit, sensor
 from pergai.runners.render.variants import VARIANTS, fastest
+from pergai.runners.render.wavefronts import PATHS_AT_ONCE, Tracing
 
 Floats = npt.NDArray[np.float32]
 Looks = tuple[Floats, tuple[Floats, Floats] | None]
 """Albedo of a set, and of one that has a relief its normals and the lens's blur."""
+T = TypeVar("T")
+Steps = Generator[float, None, T]
+"""Work that pauses every few seconds, with the share that is done of the light it is at, 0-1."""
 
 BLURRED = {"cuda": 0.08, "llvm": 0.08, "scalar": 0.06}
 """Radius of the lens, in units, from which on the looks at the albedo are too few, and their own noise is removed too."""
@@ -36,10 +41,15 @@ DETAIL_SAMPLES = 2
 """Looks at the sharp albedo a pixel."""
 
 GUIDE_SAMPLES = {"cuda": 16, "llvm": 12, "scalar": 4}
-"""Looks at the albedo a pixel: the denoiser keeps what texture it is shown without noise."""
+"""Looks at the albedo a pixel, at least: the denoiser keeps what texture it is shown without noise."""
+LOOKS = 0.8
+"""Looks for each path, where these are many: a picture of so little noise shows that of its guide."""
 
 EMPTY_SAMPLES = 10
 """Paths of an empty set that many products share, for each path of a single picture."""
+MOST_EMPTY_SAMPLES = 200
+"""Or so many, where a single picture takes many itself: what is left of an error then is the denoiser's own, and an engine that
+is busy with one call for ten minutes is taken for dead."""
 CONTRAST_SAMPLES = 0.25
 """Paths of what a product changes far from it, for each path of a single picture."""
 
@@ -110,8 +120,27 @@ class Geometry:
     """Linear, 0-1."""
 
 
+@dataclass(slots=True, kw_only=True, eq=False)
+class InTurns:
+    """An exposure that is rendered in turns of a few seconds: in between the device does what is more urgent."""
+
+    exposure: Take | Contrast
+    report: Callable[[float], None]
+    """Told the share of the light that is traced, 0-1, on the device thread."""
+
+    @property
+    def turns(self) -> int:
+        """How many, about."""
+        take = self.exposure.take if isinstance(self.exposure, Contrast) else self.exposure
+        paths = take.view.width * take.view.height * take.samples
+        return max(1, round(paths / PATHS_AT_ONCE))
+
+
 class Renderer:
-    """A `Model` of the engine. A Take or a Contrast gives a Light, a Survey a Geometry."""
+    """A `Model` of the engine. A Take or a Contrast gives a Light, a Survey a Geometry.
+
+    InTurns gives what its exposure does. It has begun one at most: a set takes hundreds of MiB while it is rendered.
+    """
 
     max_batch = 1
 
@@ -119,34 +148,60 @@ class Renderer:
         self.variant = variant
         self.guide_samples = GUIDE_SAMPLES[variant]
         self.blurred = BLURRED[variant]
+        self._begun: tuple[InTurns, Steps[Light]] | None = None
 
-    def run(self, payloads: Sequence[Take | Contrast | Survey]) -> list[Light | Geometry]:
+    def run(self, payloads: Sequence[Take | Contrast | Survey | InTurns]) -> list[Light | Geometry | Unfinished]:
         import mitsuba as mi
 
         mi.set_variant(VARIANTS[self.variant])
         mi.set_log_level(mi.LogLevel.Error)  # it warns of every number of paths that is no product
+        return [self._turn(mi, payload) for payload in payloads]
+
+    def forget(self) -> None:
+        """Let go of what was begun, if anything was."""
+        self._begun = None
+        _give_memory_back()
+
+    def _turn(self, mi: Any, payload: Take | Contrast | Survey | InTurns) -> Light | Geometry | Unfinished:
+        if isinstance(payload, InTurns):
+            return self._next(mi, payload)
         try:
-            return [self._one(mi, payload) for payload in payloads]
+            return self._survey(mi, payload) if isinstance(payload, Survey) else _ended(self._steps(mi, payload))
         finally:
             _give_memory_back()
 
-    def _one(self, mi: Any, payload: Take | Contrast | Survey) -> Light | Geometry:
-        if isinstance(payload, Take):
-            return self._expose(mi, payload)
-        return self._contrast(mi, payload) if isinstance(payload, Contrast) else self._survey(mi, payload)
+    def _next(self, mi: Any, payload: InTurns) -> Light | Unfinished:
+        if self._begun is None or self._begun[0] is not payload:
+            self._begun = payload, self._steps(mi, payload.exposure)
+        _, steps = self._begun
+        try:
+            payload.report(next(steps))
+        except StopIteration as ended:
+            self.forget()
+            light: Light = ended.value
+            return light
+        except BaseException:
+            self.forget()
+            raise
+        return UNFINISHED
 
-    def _expose(self, mi: Any, take: Take) -> Light:
-        guide, detail, noisy = self._looked(mi, take)
+    def _steps(self, mi: Any, exposure: Take | Contrast) -> Steps[Light]:
+        return self._expose(mi, exposure) if isinstance(exposure, Take) else self._contrast(mi, exposure)
+
+    def _expose(self, mi: Any, take: Take) -> Steps[Light]:
+        guide, detail, noisy = yield from self._looked(mi, take)
         return Light(self._clean(take, noisy, guide), guide.albedo, detail)
 
-    def _looked(self, mi: Any, take: Take) -> tuple[Guide, Floats | None, Floats]:
+    def _looked(self, mi: Any, take: Take) -> Steps[tuple[Guide, Floats | None, Floats]]:
         """All that is seen of a set, whose memory goes when this returns."""
         made: Made = {}
         looks = self._looks(mi, take, made)
         detail = None if take.detail is None else _detail(mi, take, take.detail, made)
         scene = _lit(mi, take, made)  # kept: where it ends, Mitsuba waits for its paths
-        light = _tracing(mi, take, scene)
-        return _guide(looks), detail, light()  # one core evens the guide while the others trace
+        paths = _paths(mi, take, scene)
+        paths.begin()
+        guide = _guide(looks)  # one core evens it while the others trace
+        return guide, detail, (yield from _traced(paths))
 
     def _clean(self, take: Take, noisy: Floats, guide: Guide) -> Floats:
         """Linear light without its noise. The denoiser takes as much memory as the paths did: theirs goes first."""
@@ -154,41 +209,44 @@ class Renderer:
         return denoise(without_fireflies(noisy), guide, blurred=take.aperture >= self.blurred)
 
     def _looks(self, mi: Any, take: Take, made: Made) -> Looks:
+        samples = max(self.guide_samples, int(take.samples * LOOKS))
         raised = {} if self.variant == "scalar" else reliefs(take.view, take.aperture, take.solids)
         scene = coloured(mi, take.view, take.aperture, take.solids, made, raised)
         if not raised:
-            return _colours(mi, scene, take.view, take.aperture, self.guide_samples, take.seed, take.unseen), None
+            return _colours(mi, scene, take.view, take.aperture, samples, take.seed, take.unseen), None
         albedo, relief, blur = mean_colour_relief_and_blur(
-            mi, scene, self.guide_samples, take.seed, take.view, take.aperture, take.unseen
+            mi, scene, samples, take.seed, take.view, take.aperture, take.unseen
         )
         return np.clip(albedo, 0, 1), (relief, blur)
 
-    def _contrast(self, mi: Any, contrast: Contrast) -> Light:
+    def _contrast(self, mi: Any, contrast: Contrast) -> Steps[Light]:
         few = max(1, round(contrast.take.samples * CONTRAST_SAMPLES))
-        empty = self._empty(mi, contrast, few)
+        empty = yield from self._empty(mi, contrast, few)
         take = contrast.take
         made: Made = {}
         scene = _lit(mi, take, made)
         # All of it: another number of paths would be other paths than those of the empty set.
-        light = without_fireflies(_light(mi, replace(take, samples=few, unseen=None), scene))
+        light = without_fireflies((yield from _light(mi, replace(take, samples=few, unseen=None), scene)))
         colour, box = catalogue.added(empty, light, contrast.hidden)
         if box.width and box.height:
             window = _window(take, box)
             guide = empty.guide.within(box, contrast.hidden)
-            colour = catalogue.set_in(colour, box, self._clean(window, _light(mi, window, scene), guide))
+            noisy = yield from _light(mi, window, scene)
+            colour = catalogue.set_in(colour, box, self._clean(window, noisy, guide))
         bare = contrast.bare
         return Light(colour, empty.guide.albedo, None if bare.detail is None else _detail(mi, bare, bare.detail, made))
 
-    def _empty(self, mi: Any, contrast: Contrast, few: int) -> catalogue.Empty:
+    def _empty(self, mi: Any, contrast: Contrast, few: int) -> Steps[catalogue.Empty]:
         bare = replace(contrast.bare, detail=None)
-        how = (mi.__version__, self.variant, self.guide_samples, EMPTY_SAMPLES, few)
+        many = max(bare.samples, min(bare.samples * EMPTY_SAMPLES, MOST_EMPTY_SAMPLES))
+        how = (mi.__version__, self.variant, self.guide_samples, many, few)
         key = catalogue.fingerprint(catalogue.VERSION, *how, bare)
         if (kept := catalogue.read(contrast.folder, key)) is not None:
             return kept
         made: Made = {}
         guide, scene = _guide(self._looks(mi, bare, made)), _lit(mi, bare, made)
-        first = without_fireflies(_light(mi, replace(bare, samples=few), scene))
-        noisy = _light(mi, replace(bare, samples=bare.samples * EMPTY_SAMPLES), scene)
+        first = without_fireflies((yield from _light(mi, replace(bare, samples=few), scene)))
+        noisy = yield from _light(mi, replace(bare, samples=many), scene)
         del scene, made
         empty = catalogue.Empty(self._clean(bare, noisy, guide), first, guide)
         catalogue.keep(contrast.folder, key, empty)
@@ -233,22 +291,38 @@ def _guide(looks: Looks) -> Guide:
     return Guide(albedo, None if relief_and_blur is None else evened(*relief_and_blur))
 
 
-def _tracing(mi: Any, take: Take, scene: Any) -> Traced:
-    """Linear light with its noise, of a lit set: its paths are traced while other work is done."""
+def _paths(mi: Any, take: Take, scene: Any) -> Tracing:
+    """Those of a lit set."""
     camera = mi.load_dict(sensor(mi, take.view, take.aperture))
-    traced = mean_light(mi, scene, take.depth, take.samples, take.seed, camera, take.unseen)
-
-    def light() -> Floats:
-        colour = traced()
-        if not np.isfinite(colour).any():
-            raise JobError("the renderer returned no light at all")
-        return colour
-
-    return light
+    return mean_light(mi, scene, take.depth, take.samples, take.seed, camera, take.unseen)
 
 
-def _light(mi: Any, take: Take, scene: Any) -> Floats:
-    return _tracing(mi, take, scene)()
+def _traced(paths: Tracing) -> Steps[Floats]:
+    """Linear light with its noise, of paths that were begun."""
+    while paths.done < 1:
+        paths.wait()
+        yield paths.done
+        paths.begin()
+    colour = paths.mean()
+    if not np.isfinite(colour).any():
+        raise JobError("the renderer returned no light at all")
+    return colour
+
+
+def _light(mi: Any, take: Take, scene: Any) -> Steps[Floats]:
+    paths = _paths(mi, take, scene)
+    paths.begin()
+    return (yield from _traced(paths))
+
+
+def _ended(steps: Steps[T]) -> T:
+    """What they come to, without a pause."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as ended:
+            result: T = ended.value
+            return result
 
 
 def _colours(

@@ -9,6 +9,7 @@ import msgspec
 from pergai.engine.core import Desk, Job, Outcome, SceneParams
 from pergai.runners.render import reader, relight, shoot
 from pergai.runners.render.brand import branded
+from pergai.runners.render.expose import expose
 from pergai.runners.render.layers import layered
 from pergai.runners.render.model import Contrast, Light, Take
 from pergai.runners.render.spec import check
@@ -45,18 +46,17 @@ class Render:
                 light_pixels=int(options.get("light_pixels", shoot.LIGHT_PIXELS)),
             )
         )
-        desk.progress(0.45, "light")
         exposure: Take | Contrast = planned.take
         if params.lock_camera and params.shadow != "none":
             exposure = Contrast(take=planned.take, bare=planned.bare, hidden=planned.hidden, folder=desk.cache / "sets")
-        light: Light = await desk.device(models["engine"], exposure)
+        layers = job.format == "psd"
+        light = await expose(desk, models["engine"], exposure, 0.45, 0.65 if layers else 0.85, "light")
         if params.relight == "match":
             planned = await desk.cpu(_relit, planned, light)
-        if job.format == "psd":
+        if layers:
             bare: Light | None = None
             if not planned.photo_set.look.seamless:
-                desk.progress(0.65, "bare set")
-                bare = await desk.device(models["engine"], planned.bare)
+                bare = await expose(desk, models["engine"], planned.bare, 0.65, 0.85, "bare set")
             desk.progress(0.85, "develop")
             outcome = await desk.cpu(layered, planned, light, bare, params.bit_depth)
         else:
