@@ -42,8 +42,8 @@ def drain(scheduler: Scheduler, loaded: tuple[str, ...] = ("m",), batch: int = 1
 
 
 class Device:
-    """Runs work turn by turn, and remembers when each job ended. `payload` is how many turns it really needs. The model `absorbed`
-    takes one at a time, to its end."""
+    """Runs work turn by turn, and remembers when each job ended. `payload` is how many turns it really needs. The model
+    `absorbed` takes one at a time, to its end."""
 
     def __init__(self, cost: Cost, batch: int, change: float = 0.0) -> None:
         self.scheduler = Scheduler()
