@@ -3,7 +3,7 @@ picture, and how far the variants' pictures lie apart outside the product.
 
     python -m benchmarks.render [--pipeline render-fast] [--size 1024] [--scenes studio,marble] [--variants llvm,scalar]
 
-Writes benchmarks/results/, one file a pipeline. How near the pictures come to the truth is `benchmarks.render_quality`'s.
+Writes benchmarks/results/, one file a pipeline and size. How near the pictures come to the truth is `benchmarks.render_quality`'s.
 """
 
 from __future__ import annotations
@@ -114,9 +114,8 @@ def main() -> None:
     for scene, (first, *others) in pictures.items():
         for other in others:
             sets[scene]["psnr between"] = psnr(first, other, outside[scene])
-    results_file.write(
-        arguments.pipeline, {"size": arguments.size, "median": variants, "sets": sets}, ("mitsuba", "drjit", "pyoidn")
-    )
+    name = arguments.pipeline if arguments.size == 1024 else f"{arguments.pipeline}-{arguments.size}"
+    results_file.write(name, {"size": arguments.size, "median": variants, "sets": sets}, ("mitsuba", "drjit", "pyoidn"))
 
 
 if __name__ == "__main__":

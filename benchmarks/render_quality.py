@@ -5,6 +5,7 @@ undenoised paths a pixel, outside the product, in tiles drawn from all of it and
     python -m benchmarks.render_quality --scenes marble,wood --again
     python -m benchmarks.render_quality --report         # which sets miss 40 dB or FLIP 0.03 in the whole picture
     python -m benchmarks.render_quality --pipeline render-fine
+    python -m benchmarks.render_quality --scenes pool --paths 8192   # besides, where the truth itself is noisy
 
 Writes benchmarks/results/ after each set, one file a pipeline. What is true is kept under --cache by what decides about it, so
 that another number of samples is tried in seconds. About 90 processor seconds a set with an LLVM library.
@@ -40,7 +41,7 @@ from scipy import ndimage
 
 from benchmarks import results_file
 from benchmarks.render import decibels, product, psnr, spent
-from benchmarks.render_truth import SIDE, Window, tiles, true_lights
+from benchmarks.render_truth import SAMPLES, SIDE, Window, tiles, true_lights
 from pergai.cards.catalogue import load_catalogue
 from pergai.cards.structs import PipelineCard
 from pergai.engine.core import SceneParams
@@ -169,7 +170,9 @@ def hardest(errors: Errors, where: dict[str, Window]) -> dict[str, Any]:
     }
 
 
-def measure(scene: str, engine: model.Renderer, card: PipelineCard, size: int, cache: Path) -> dict[str, Any]:
+def measure(
+    scene: str, engine: model.Renderer, card: PipelineCard, size: int, cache: Path, paths: int
+) -> dict[str, Any]:
     photo_set = check(load_catalogue().scenes[scene])
     params = SceneParams(scene=scene, width=size, height=size)
     subject = stood(photo_set, params, [Photo(*product())])
@@ -187,7 +190,7 @@ def measure(scene: str, engine: model.Renderer, card: PipelineCard, size: int, c
     noise = ((picture.astype(np.float32) - again) ** 2).sum(axis=-1) * outside
     where, sample = windows(plan, light, noise), drawn(noise, outside)
     known = [*where.values(), *(tile for tile, _ in sample)]
-    truths = [shoot.finish(plan, true).pixels for true in true_lights(engine, plan.take, light, known, cache)]
+    truths = [shoot.finish(plan, true).pixels for true in true_lights(engine, plan.take, light, known, cache, paths)]
     errors = compared(picture, truths, outside)
     return {
         "samples": plan.take.samples,
@@ -234,6 +237,7 @@ def main() -> None:
     parser.add_argument("--scenes", default=",".join(load_catalogue().scenes))
     parser.add_argument("--pipeline", default="render")
     parser.add_argument("--size", type=int, default=1024)
+    parser.add_argument("--paths", type=int, default=SAMPLES, help="of the truth, a pixel: twice a square")
     parser.add_argument("--again", action="store_true", help="also the sets that are measured already")
     parser.add_argument("--report", action="store_true", help="only print what is known")
     parser.add_argument("--cache", type=Path, default=Path("data/cache"))
@@ -245,8 +249,12 @@ def main() -> None:
     if not arguments.report:
         engine, card = real_model(model.load, "mitsuba"), load_catalogue().pipelines[arguments.pipeline]
         for scene in arguments.scenes.split(","):
-            if scene not in sets or arguments.again:
-                sets[scene] = measure(scene, engine, card, arguments.size, arguments.cache)
+            if scene not in sets or arguments.again or arguments.paths != SAMPLES:
+                found = measure(scene, engine, card, arguments.size, arguments.cache, arguments.paths)
+                if arguments.paths == SAMPLES:
+                    sets[scene] = found
+                else:
+                    sets[scene][f"picture against {arguments.paths} paths"] = found["picture"]
                 results = {"size": arguments.size, "variant": engine.variant, "sets": sets}
                 results_file.write(name, results, PACKAGES)
     report(sets)
