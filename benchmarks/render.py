@@ -3,7 +3,8 @@ picture, and how far the variants' pictures lie apart outside the product.
 
     python -m benchmarks.render [--pipeline render-fast] [--size 1024] [--scenes studio,marble] [--variants llvm,scalar]
 
-Writes benchmarks/results/, one file a pipeline and size. How near the pictures come to the truth is `benchmarks.render_quality`'s.
+Writes benchmarks/results/, one file a pipeline and size. How near the pictures come to the truth is
+`benchmarks.render_quality`'s.
 """
 
 from __future__ import annotations
