@@ -290,8 +290,8 @@ class Model(Protocol):
 
 @runtime_checkable
 class Absorbed(Protocol):
-    """A model that does one payload after the other: from a payload's first turn to its last it takes no other, though the
-    device may do other models' work in between."""
+    """A Model that does one payload after the other: from a payload's first turn to its last it takes no other, though the
+    device may do other models' work in between. Should it have to leave meanwhile, it begins anew."""
 
     def forget(self) -> None:
         """Let go of what it has begun: that was cancelled."""

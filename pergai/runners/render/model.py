@@ -48,8 +48,8 @@ LOOKS = 0.8
 EMPTY_SAMPLES = 10
 """Paths of an empty set that many products share, for each path of a single picture."""
 MOST_EMPTY_SAMPLES = 200
-"""Or so many, where a single picture takes many itself: what is left of an error then is the denoiser's own, and an engine that
-is busy with one call for ten minutes is taken for dead."""
+"""Or so many, where a single picture takes many itself: what is left of an error then is the denoiser's own; and the scalar
+variant, which traces them in one go, must not be taken for dead (`engine.hang_seconds`)."""
 CONTRAST_SAMPLES = 0.25
 """Paths of what a product changes far from it, for each path of a single picture."""
 
