@@ -42,7 +42,7 @@ DETAIL_SAMPLES = 2
 
 GUIDE_SAMPLES = {"cuda": 16, "llvm": 12, "scalar": 4}
 """Looks at the albedo a pixel, at least: the denoiser keeps what texture it is shown without noise."""
-LOOKS = 0.8
+LOOKS, MOST_LOOKS = 0.8, 32
 """Looks for each path, where these are many: a picture of so little noise shows that of its guide."""
 
 EMPTY_SAMPLES = 10
@@ -209,7 +209,7 @@ class Renderer:
         return denoise(without_fireflies(noisy), guide, blurred=take.aperture >= self.blurred)
 
     def _looks(self, mi: Any, take: Take, made: Made) -> Looks:
-        samples = max(self.guide_samples, int(take.samples * LOOKS))
+        samples = max(self.guide_samples, min(int(take.samples * LOOKS), MOST_LOOKS))
         raised = {} if self.variant == "scalar" else reliefs(take.view, take.aperture, take.solids)
         scene = coloured(mi, take.view, take.aperture, take.solids, made, raised)
         if not raised:
