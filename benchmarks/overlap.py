@@ -92,7 +92,7 @@ def waits(server: Server) -> dict[str, Any]:
     def cut_out() -> float:
         photo = noisy_sample(next(seeds))
         stored = httpx.post(f"{server.base}{BASE}/uploads", files={"file": photo}, headers=server.headers, timeout=60)
-        body = {"imagePath": stored.raise_for_status().json()["imagePath"]}
+        body = {"productId": server.product(stored.raise_for_status().json()["imagePath"])}
         started = time.monotonic()
         answer = httpx.post(
             f"{server.base}{BASE}/tools/remove-bg", json=body, headers=LONG | server.headers, timeout=400

@@ -91,8 +91,8 @@ class Server:
         assert found is not None
         self.headers = {"Authorization": f"Bearer {found[0]}"}
 
-    def product(self) -> str:
-        body = {"name": "x", "category": "other", "imagePath": "products/sample.png"}
+    def product(self, image: str = "products/sample.png") -> str:
+        body = {"name": "x", "category": "other", "imagePath": image}
         answer = httpx.post(f"{self.base}{BASE}/products", json=body, headers=self.headers, timeout=60)
         return str(answer.raise_for_status().json()["id"])
 
