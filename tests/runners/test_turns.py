@@ -13,7 +13,7 @@ from PIL import Image
 from pergai.cards.catalogue import load_catalogue
 from pergai.cards.structs import PipelineCard
 from pergai.engine.core import UNFINISHED, Job, SceneParams
-from pergai.runners.render import geometry, lights, model, wavefronts
+from pergai.runners.render import geometry, lights, model, passes
 from pergai.runners.render.camera import aim
 from pergai.runners.render.materials import Paintbox, surface
 from pergai.runners.render.runner import Render
@@ -26,7 +26,8 @@ SIZE, SAMPLES = 32, 12
 @pytest.fixture(autouse=True)
 def short_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     """Four paths of each pixel."""
-    monkeypatch.setattr(wavefronts, "PATHS_AT_ONCE", 4 * SIZE * SIZE)
+    monkeypatch.setattr(passes, "PATHS_AT_ONCE", 4 * SIZE * SIZE)
+    monkeypatch.setattr(passes, "PART", 4)
 
 
 @pytest.fixture(scope="module")
@@ -34,12 +35,6 @@ def engine() -> model.Renderer:
     renderer = real_model(model.load, "mitsuba")
     assert isinstance(renderer, model.Renderer)
     return renderer
-
-
-@pytest.fixture
-def in_turns(engine: model.Renderer) -> None:
-    if engine.variant == "scalar":
-        pytest.skip("the scalar variant traces all paths in one turn")
 
 
 @pytest.fixture(scope="module")
@@ -79,14 +74,12 @@ def test_turns_give_the_light_that_one_go_gives_to_the_bit(engine: model.Rendere
     assert same(finished(engine, payload), engine.run([take])[0])
 
 
-@pytest.mark.usefixtures("in_turns")
 def test_it_says_how_far_it_is(engine: model.Renderer, take: model.Take) -> None:
     payload, told = begun(take)
     finished(engine, payload)
     assert told == pytest.approx([1 / 3, 2 / 3])
 
 
-@pytest.mark.usefixtures("in_turns")
 def test_other_work_between_turns_changes_nothing(engine: model.Renderer, take: model.Take) -> None:
     alone = engine.run([take])[0]
     payload, _ = begun(take)
@@ -96,7 +89,6 @@ def test_other_work_between_turns_changes_nothing(engine: model.Renderer, take: 
     assert same(finished(engine, payload), alone)
 
 
-@pytest.mark.usefixtures("in_turns")
 def test_what_was_given_up_leaves_nothing_behind_and_can_be_asked_again(
     engine: model.Renderer, take: model.Take
 ) -> None:
@@ -109,7 +101,6 @@ def test_what_was_given_up_leaves_nothing_behind_and_can_be_asked_again(
     assert same(finished(engine, payload), alone)
 
 
-@pytest.mark.usefixtures("in_turns")
 def test_a_picture_that_fails_begins_anew(
     engine: model.Renderer, take: model.Take, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -123,12 +114,12 @@ def test_a_picture_that_fails_begins_anew(
     assert same(finished(engine, payload), alone)
 
 
-@pytest.mark.usefixtures("in_turns")
 def test_an_empty_set_for_fine_pictures_does_not_take_a_night(
     engine: model.Renderer, take: model.Take, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ten times the paths of a picture of 40 would be a quarter of an hour on some sets."""
-    monkeypatch.setattr(wavefronts, "PATHS_AT_ONCE", SIZE * SIZE)
+    monkeypatch.setattr(passes, "PATHS_AT_ONCE", SIZE * SIZE)
+    monkeypatch.setattr(passes, "PART", 1)
     fine = replace(take, samples=40)
     hidden = np.zeros((SIZE, SIZE), bool)
     payload, told = begun(model.Contrast(take=fine, bare=fine, hidden=hidden, folder=tmp_path))
@@ -158,6 +149,5 @@ def test_a_job_moves_on_while_its_light_is_traced(engine: model.Renderer, tmp_pa
     lit = [fraction for fraction, phase in desk.phases if phase == "light"]
     assert lit[0] == 0.45
     assert all(0.45 <= fraction <= 0.85 for fraction in lit)
-    if engine.variant != "scalar":
-        assert len(set(lit)) > 1
-        assert lit == sorted(lit)
+    assert len(set(lit)) > 1
+    assert lit == sorted(lit)

@@ -22,11 +22,11 @@ from pergai.runners.render import catalogue
 from pergai.runners.render.camera import View
 from pergai.runners.render.denoise import Guide, denoise, without_fireflies
 from pergai.runners.render.focus import evened
+from pergai.runners.render.passes import PATHS_AT_ONCE, Tracing
 from pergai.runners.render.slopes import reliefs
 from pergai.runners.render.trace import mean_colour, mean_colour_relief_and_blur, mean_light
 from pergai.runners.render.translate import Made, Solid, coloured, lit, sensor
 from pergai.runners.render.variants import VARIANTS, fastest
-from pergai.runners.render.wavefronts import PATHS_AT_ONCE, Tracing
 
 Floats = npt.NDArray[np.float32]
 Looks = tuple[Floats, tuple[Floats, Floats] | None]
@@ -48,8 +48,8 @@ LOOKS, MOST_LOOKS = 0.8, 32
 EMPTY_SAMPLES = 10
 """Paths of an empty set that many products share, for each path of a single picture."""
 MOST_EMPTY_SAMPLES = 200
-"""Or so many, where a single picture takes many itself: what is left of an error then is the denoiser's own; and the scalar
-variant, which traces them in one go, must not be taken for dead (`engine.hang_seconds`)."""
+"""Or so many, where a single picture takes many itself: what is left of an error then is the denoiser's own, and the first
+picture of a catalogue is waited for."""
 CONTRAST_SAMPLES = 0.25
 """Paths of what a product changes far from it, for each path of a single picture."""
 

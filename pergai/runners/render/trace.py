@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pergai.runners.render.camera import View
+from pergai.runners.render.passes import TOO_FEW, Parts, Tracing, Wavefronts
 from pergai.runners.render.translate import RELIEF, sensor
-from pergai.runners.render.wavefronts import TOO_FEW, AtOnce, Tracing, Wavefronts
 
 Floats = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
@@ -25,14 +25,14 @@ def mean_light(
     mi: Any, scene: Any, depth: int, samples: int, seed: int, camera: Any, unseen: Mask | None = None
 ) -> Tracing:
     """What `samples` paths a pixel, of `depth` steps at most, find on average, spread evenly over what they can see (the
-    sampler of `translate.sensor`). None brings more than `MOST_LIGHT`, but in the scalar variant, which traces all at once.
+    sampler of `translate.sensor`). None brings more than `MOST_LIGHT`, but in the scalar variant.
 
     `unseen` (height, width) are pixels that nobody will look at: in the vectorised variants no path starts there, and they are
     as bright as the others are on average. Raises ValueError for less than one sample.
     """
     path = mi.load_dict({"type": "path", "max_depth": depth, "rr_depth": ROULETTE_FROM})
     if mi.variant().startswith("scalar"):
-        return AtOnce(lambda: _rendered(mi, scene, path, samples, seed, camera))
+        return Parts(lambda paths, at: _rendered(mi, scene, path, paths, at, camera), samples, seed)
 
     def look(sampler: Any, ray: Any) -> list[Any]:
         return [brought(path, scene, sampler, ray)]
